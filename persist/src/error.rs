@@ -1,0 +1,94 @@
+//! Why a store could not do what it was asked.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+type Source = Box<dyn StdError + Send + Sync + 'static>;
+
+/// An error of a store: a kind to match on, a sentence to read, the cause in `source()`.
+#[derive(Debug)]
+pub struct PersistError {
+    kind: PersistErrorKind,
+    message: String,
+    source: Option<Source>,
+}
+
+/// What went wrong, as far as a caller can act on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PersistErrorKind {
+    /// The store can't be reached or is busy. The same call may succeed later: the SDK tries again.
+    Unavailable,
+    /// The record or event is larger than the store takes. Raise the store's limit.
+    TooLarge,
+    /// What the store holds can't be read. The message names the file or row.
+    Corrupt,
+    /// The events asked for were evicted. Read on after `to`.
+    Evicted {
+        /// The first index that is gone.
+        from: u64,
+        /// The last index that is gone.
+        to: u64,
+    },
+    /// Another holder has taken the session over. Stop writing to it.
+    Fenced,
+    /// The cursor is not one that this store gave out. List again from the start.
+    InvalidCursor,
+    /// Anything else; trying again does not help.
+    Other,
+}
+
+impl PersistError {
+    /// An error of this kind. The message names the thing and, where there is one, the way out.
+    pub fn new(kind: PersistErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// The error of a reader whose events `from..=to` were evicted.
+    pub fn evicted(session_id: &str, from: u64, to: u64) -> Self {
+        Self::new(
+            PersistErrorKind::Evicted { from, to },
+            format!(
+                "events {from} to {to} of session {session_id:?} were evicted; read on after {to}"
+            ),
+        )
+    }
+
+    /// Adds what caused it.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Source>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The kind, to match on.
+    pub fn kind(&self) -> PersistErrorKind {
+        self.kind
+    }
+
+    /// Whether the same call may succeed later.
+    pub fn is_unavailable(&self) -> bool {
+        self.kind == PersistErrorKind::Unavailable
+    }
+
+    /// Whether the events asked for were evicted.
+    pub fn is_evicted(&self) -> bool {
+        matches!(self.kind, PersistErrorKind::Evicted { .. })
+    }
+}
+
+impl fmt::Display for PersistError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for PersistError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

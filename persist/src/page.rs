@@ -1,0 +1,229 @@
+//! Listing: what is asked for, and the page that comes back.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{PersistError, PersistErrorKind};
+
+/// How many items a page has when no limit is given.
+pub const DEFAULT_PAGE: usize = 100;
+
+/// The direction of a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Oldest first.
+    #[default]
+    Ascending,
+    /// Newest first.
+    Descending,
+}
+
+/// Where the next page begins. Opaque to callers; good only for the list that gave it.
+///
+/// A cursor holds the key of the last item of its page, not a count of items, so it
+/// stays right while others insert and evict.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Cursor(String);
+
+impl Cursor {
+    /// The cursor that goes on after this event.
+    pub fn at_event(event_index: u64) -> Self {
+        Self(format!("e{event_index}"))
+    }
+
+    /// The cursor that goes on after this session.
+    pub fn at_session(created_at: i64, id: &str) -> Self {
+        Self(format!("s{created_at}.{id}"))
+    }
+
+    /// A cursor that was kept as text, for instance in a link.
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text to keep.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The key of the event that it stands at; `InvalidCursor` when it stands at none.
+    pub fn event_key(&self) -> Result<u64, PersistError> {
+        self.0
+            .strip_prefix('e')
+            .and_then(|index| index.parse().ok())
+            .ok_or_else(|| self.invalid("events"))
+    }
+
+    /// The key `(created_at, id)` of the session that it stands at; `InvalidCursor` when it stands at none.
+    pub fn session_key(&self) -> Result<(i64, &str), PersistError> {
+        self.0
+            .strip_prefix('s')
+            .and_then(|key| key.split_once('.'))
+            .and_then(|(created_at, id)| Some((created_at.parse().ok()?, id)))
+            .ok_or_else(|| self.invalid("sessions"))
+    }
+
+    fn invalid(&self, what: &str) -> PersistError {
+        let shown: String = self.0.chars().take(64).collect();
+        PersistError::new(
+            PersistErrorKind::InvalidCursor,
+            format!("{shown:?} is no cursor of a list of {what}; list from the start"),
+        )
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One page of a list.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ListPage<T> {
+    /// The items, in the order that was asked for.
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` when this was the last.
+    pub next_cursor: Option<Cursor>,
+}
+
+impl<T> ListPage<T> {
+    /// A page and where the next one begins.
+    pub fn new(items: Vec<T>, next_cursor: Option<Cursor>) -> Self {
+        Self { items, next_cursor }
+    }
+}
+
+/// Asks for sessions in the order of `(created_at, id)`.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct ListSessionsRequest {
+    /// The direction; oldest first unless told.
+    pub order: Order,
+    /// Where to go on.
+    pub cursor: Option<Cursor>,
+    /// How many at most; [`DEFAULT_PAGE`] unless told.
+    pub limit: Option<NonZeroUsize>,
+}
+
+impl ListSessionsRequest {
+    /// The first page, oldest first.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Newest first.
+    #[must_use]
+    pub fn descending(mut self) -> Self {
+        self.order = Order::Descending;
+        self
+    }
+
+    /// Goes on from a page's [`next_cursor`](ListPage::next_cursor).
+    #[must_use]
+    pub fn cursor(mut self, cursor: Cursor) -> Self {
+        self.cursor = Some(cursor);
+        self
+    }
+
+    /// At most so many; 0 means the default.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = NonZeroUsize::new(limit);
+        self
+    }
+
+    /// The limit in force.
+    pub fn page_size(&self) -> usize {
+        self.limit.map_or(DEFAULT_PAGE, NonZeroUsize::get)
+    }
+}
+
+/// Asks for events of one session in the order of their index.
+///
+/// Without a position an ascending list begins at the oldest event that is held, whatever
+/// its index. With one it begins there or fails: see [`SessionPersistDriver::list_events`](crate::SessionPersistDriver::list_events).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ListEventsRequest {
+    /// The session.
+    pub session_id: String,
+    /// The direction; oldest first unless told.
+    pub order: Order,
+    /// Where to go on; stronger than the bound on the side that the list begins from.
+    pub cursor: Option<Cursor>,
+    /// Only events with a larger index.
+    pub after_index: Option<u64>,
+    /// Only events with a smaller index.
+    pub before_index: Option<u64>,
+    /// How many at most; [`DEFAULT_PAGE`] unless told.
+    pub limit: Option<NonZeroUsize>,
+}
+
+impl ListEventsRequest {
+    /// The first page, oldest first.
+    pub fn new(session_id: impl Into<String>) -> Self {
+        Self {
+            session_id: session_id.into(),
+            order: Order::Ascending,
+            cursor: None,
+            after_index: None,
+            before_index: None,
+            limit: None,
+        }
+    }
+
+    /// Newest first.
+    #[must_use]
+    pub fn descending(mut self) -> Self {
+        self.order = Order::Descending;
+        self
+    }
+
+    /// Goes on from a page's [`next_cursor`](ListPage::next_cursor).
+    #[must_use]
+    pub fn cursor(mut self, cursor: Cursor) -> Self {
+        self.cursor = Some(cursor);
+        self
+    }
+
+    /// Only events with a larger index.
+    #[must_use]
+    pub fn after_index(mut self, index: u64) -> Self {
+        self.after_index = Some(index);
+        self
+    }
+
+    /// Only events with a smaller index.
+    #[must_use]
+    pub fn before_index(mut self, index: u64) -> Self {
+        self.before_index = Some(index);
+        self
+    }
+
+    /// At most so many; 0 means the default.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = NonZeroUsize::new(limit);
+        self
+    }
+
+    /// The limit in force.
+    pub fn page_size(&self) -> usize {
+        self.limit.map_or(DEFAULT_PAGE, NonZeroUsize::get)
+    }
+
+    /// Cursor and bounds taken together: the exclusive bounds `(after, before)` in force.
+    /// What a driver's query needs, whatever the direction.
+    pub fn bounds(&self) -> Result<(Option<u64>, Option<u64>), PersistError> {
+        let at = self.cursor.as_ref().map(Cursor::event_key).transpose()?;
+        Ok(match self.order {
+            Order::Ascending => (at.or(self.after_index), self.before_index),
+            Order::Descending => (self.after_index, at.or(self.before_index)),
+        })
+    }
+}

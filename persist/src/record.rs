@@ -1,0 +1,158 @@
+//! What a store keeps: one record a session, and its events.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+/// A session as the store knows it.
+///
+/// Its JSON is camelCase and shared with TypeScript programs; members that this
+/// version does not know are kept in [`extra`](Self::extra) and written back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct SessionRecord {
+    /// The caller's name for the session, unique within a store.
+    pub id: String,
+    /// The agent that runs it, such as `claude` or `codex`.
+    pub agent: String,
+    /// The agent's own id of the session; changes when it is recreated.
+    pub agent_session_id: String,
+    /// The server id of the last agent process that ran it.
+    pub last_connection_id: String,
+    /// When it was created, in milliseconds since the Unix epoch.
+    pub created_at: i64,
+    /// When it was destroyed, in milliseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destroyed_at: Option<i64>,
+    /// The sandbox that it ran in, where the caller keeps several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox_id: Option<String>,
+    /// What the session was opened with (`cwd`, `mcpServers`, …), to open it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_init: Option<Value>,
+    /// The agent's configuration options as last reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_options: Option<Value>,
+    /// The agent's modes as last reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modes: Option<Value>,
+    /// Members that this version does not know.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl SessionRecord {
+    /// A record with what every session has; the optional members are set on it.
+    pub fn new(id: impl Into<String>, agent: impl Into<String>, created_at: i64) -> Self {
+        Self {
+            id: id.into(),
+            agent: agent.into(),
+            agent_session_id: String::new(),
+            last_connection_id: String::new(),
+            created_at,
+            destroyed_at: None,
+            sandbox_id: None,
+            session_init: None,
+            config_options: None,
+            modes: None,
+            extra: Map::new(),
+        }
+    }
+}
+
+/// Who wrote an envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sender {
+    /// The SDK, for its caller.
+    Client,
+    /// The agent, or the server that runs it.
+    Agent,
+}
+
+impl Sender {
+    /// The word that stands for it in stored JSON and columns.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+impl fmt::Display for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One stored envelope of a session.
+///
+/// The payload is the JSON-RPC message exactly as it travelled: it is never parsed
+/// and printed again, so a message that this version does not know passes through whole.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct SessionEvent {
+    /// Unique within the store, and the same however often the envelope arrives.
+    pub id: String,
+    /// The place in the session: 1, 2, 3, … without a hole.
+    pub event_index: u64,
+    /// The session that it belongs to.
+    pub session_id: String,
+    /// When the SDK saw it, in milliseconds since the Unix epoch.
+    pub created_at: i64,
+    /// The server id of the agent process that it went to or came from.
+    pub connection_id: String,
+    /// Who wrote it.
+    pub sender: Sender,
+    /// The JSON-RPC envelope.
+    pub payload: Box<RawValue>,
+}
+
+impl SessionEvent {
+    /// An event with all that it has.
+    pub fn new(
+        id: impl Into<String>,
+        event_index: u64,
+        session_id: impl Into<String>,
+        created_at: i64,
+        connection_id: impl Into<String>,
+        sender: Sender,
+        payload: Box<RawValue>,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            event_index,
+            session_id: session_id.into(),
+            created_at,
+            connection_id: connection_id.into(),
+            sender,
+            payload,
+        }
+    }
+
+    /// About how many bytes it takes in memory; what byte limits count.
+    pub fn size(&self) -> usize {
+        size_of::<Self>()
+            + self.id.len()
+            + self.session_id.len()
+            + self.connection_id.len()
+            + self.payload.get().len()
+    }
+}
+
+impl PartialEq for SessionEvent {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+            && self.event_index == other.event_index
+            && self.session_id == other.session_id
+            && self.created_at == other.created_at
+            && self.connection_id == other.connection_id
+            && self.sender == other.sender
+            && self.payload.get() == other.payload.get()
+    }
+}
