@@ -1,0 +1,97 @@
+//! JSON-RPC envelopes: made for the way out, read on the way in.
+
+use sandbox_agent_persist::RawValue;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::error::{Delivery, Error, ErrorKind, Result};
+
+/// An envelope of ours, with the id under which it is stored.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    /// The JSON text of the JSON-RPC id, where an answer is wanted.
+    pub(crate) rpc_id: Option<String>,
+    pub(crate) payload: Box<RawValue>,
+}
+
+#[derive(Serialize)]
+struct Call<'a, P> {
+    jsonrpc: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a RawValue>,
+    method: &'a str,
+    params: P,
+}
+
+#[derive(Serialize)]
+struct Reply<'a> {
+    jsonrpc: &'static str,
+    id: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Value>,
+}
+
+impl Outbound {
+    /// A request. Its id is unique for ever: the server hangs two that share one.
+    pub(crate) fn request(method: &str, params: impl Serialize) -> Result<Self> {
+        let id = raw(&Uuid::new_v4().to_string())?;
+        let payload = raw(&Call { jsonrpc: "2.0", id: Some(&id), method, params })?;
+        Ok(Self { rpc_id: Some(id.get().to_owned()), payload })
+    }
+
+    pub(crate) fn notification(method: &str, params: impl Serialize) -> Result<Self> {
+        let payload = raw(&Call { jsonrpc: "2.0", id: None, method, params })?;
+        Ok(Self { rpc_id: None, payload })
+    }
+
+    /// The answer to a request of the agent's, whose id is given as its JSON text.
+    pub(crate) fn reply(id: &str, answer: Result<Value, Value>) -> Result<Self> {
+        let id: &RawValue = serde_json::from_str(id).map_err(unreadable)?;
+        let (result, error) = match answer {
+            Ok(result) => (Some(result), None),
+            Err(error) => (None, Some(error)),
+        };
+        Ok(Self { rpc_id: None, payload: raw(&Reply { jsonrpc: "2.0", id, result, error })? })
+    }
+}
+
+fn raw(value: &impl Serialize) -> Result<Box<RawValue>> {
+    serde_json::value::to_raw_value(value)
+        .map_err(|error| Error::invalid("the parameters can't be written as JSON").with_source(error))
+}
+
+fn unreadable(error: serde_json::Error) -> Error {
+    Error::protocol("the agent's message is not what the protocol says").with_source(error)
+}
+
+#[derive(Deserialize)]
+struct Response<'a> {
+    #[serde(default, borrow)]
+    result: Option<&'a RawValue>,
+    #[serde(default)]
+    error: Option<RpcError>,
+}
+
+#[derive(Deserialize)]
+struct RpcError {
+    code: i64,
+    message: String,
+}
+
+/// The result in a response, or the agent's error.
+pub(crate) fn read_answer<T: DeserializeOwned>(payload: &RawValue) -> Result<T> {
+    let response: Response<'_> = serde_json::from_str(payload.get()).map_err(unreadable)?;
+    if let Some(error) = response.error {
+        return Err(Error::new(
+            ErrorKind::Agent { code: error.code },
+            format!("the agent answered with error {}: {}", error.code, error.message),
+        )
+        .with_delivery(Delivery::Executed));
+    }
+    let result = response.result.map_or("null", RawValue::get);
+    serde_json::from_str(result).map_err(|error| unreadable(error).with_delivery(Delivery::Executed))
+}

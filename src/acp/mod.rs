@@ -1,0 +1,15 @@
+//! One agent process over ACP: order, doubles, holes, and who waits for an answer.
+
+mod envelope;
+mod gap;
+mod link;
+mod pending;
+mod post;
+mod reader;
+mod sequence;
+mod sequencer;
+
+pub(crate) use envelope::{Outbound, read_answer};
+pub use gap::{Gap, GapCause};
+pub(crate) use link::{Inbound, Link};
+pub(crate) use pending::Answer;

@@ -1,0 +1,140 @@
+//! The way out: one POST an envelope. What it answers is a hint; the event stream is what counts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Method;
+use reqwest::header::CONTENT_TYPE;
+use sandbox_agent_persist::RawValue;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::link::Link;
+use super::reader::Signal;
+use crate::error::{Delivery, Error, ErrorKind, Limit, Result};
+use crate::http::{accept, read_capped, transport};
+use crate::sse::Reconnect;
+
+/// The stream's copy of an answer comes within milliseconds of the POST's; later, it was lost.
+const OVERDUE: Duration = Duration::from_millis(250);
+/// A notification or a reply is taken at once.
+const TAKE: Duration = Duration::from_secs(10);
+/// A live agent makes DELETE hang; the server ends the process when the call is given up.
+const DELETE: Duration = Duration::from_secs(2);
+
+impl Link {
+    /// Sends a request; whatever becomes of it reaches whoever waits for `rpc_id`.
+    pub(crate) fn post_request(self: &Arc<Self>, rpc_id: String, payload: &RawValue) {
+        let (link, body) = (self.clone(), payload.get().to_owned());
+        tokio::spawn(async move {
+            let stop = link.stop.clone();
+            let _ = stop.run_until_cancelled(link.request(rpc_id, body)).await;
+        });
+    }
+
+    async fn request(&self, rpc_id: String, body: String) {
+        let mut reconnect = Reconnect::new(self.limits.reconnect);
+        loop {
+            match self.post(&body).await {
+                Ok(answer) => return self.answered(&rpc_id, answer).await,
+                // It never left, so that sending it again can't make it run twice.
+                Err(error) if error.is_unreachable() && error.delivery() == Some(Delivery::NotSent) => {
+                    match reconnect.failed(Instant::now()) {
+                        Some(delay) => sleep(delay).await,
+                        None => return self.failed(&rpc_id, error),
+                    }
+                }
+                Err(error) => return self.failed(&rpc_id, error),
+            }
+        }
+    }
+
+    fn failed(&self, rpc_id: &str, error: Error) {
+        let status = error.problem().map(|problem| problem.status);
+        match status {
+            // The agent may have it, and then the answer comes on the stream.
+            Some(504) => self.probe(),
+            None if error.is_unreachable() && error.delivery() == Some(Delivery::Unknown) => self.probe(),
+            // Only the first call names the agent: to any later one an unknown process is a bad request.
+            Some(400 | 404) if self.is_started() => self.died(gone(error)),
+            Some(502) => self.exited(exited(error)),
+            _ => {
+                if error.is_unauthorized() {
+                    self.died(error.clone());
+                }
+                self.pending.complete(rpc_id, Err(error));
+            }
+        }
+    }
+
+    fn probe(&self) {
+        let _ = self.signals.send(Signal::Probe);
+    }
+
+    fn died(&self, error: Error) {
+        let _ = self.signals.send(Signal::Died(error));
+    }
+
+    async fn answered(&self, rpc_id: &str, answer: Box<RawValue>) {
+        if !self.pending.hint(rpc_id, answer) {
+            return;
+        }
+        sleep(OVERDUE).await;
+        if self.pending.contains(rpc_id) {
+            self.probe();
+        }
+    }
+
+    async fn post(&self, body: &str) -> Result<Box<RawValue>> {
+        let response = accept(self.send(body).await?).await?;
+        self.set_started();
+        let body = read_capped(response, self.limits.event_bytes).await?;
+        serde_json::from_slice(&body).map_err(|error| {
+            Error::new(ErrorKind::Unreachable, "the server's answer broke off").with_source(error)
+        })
+    }
+
+    async fn send(&self, body: &str) -> Result<reqwest::Response> {
+        // Were a later call to name the agent, a server that was restarted would start another process for it.
+        let agent = [("agent", self.agent.as_str())];
+        let query = if self.is_started() { &[][..] } else { &agent[..] };
+        self.http
+            .request_with(Method::POST, &["v1", "acp", &self.server_id], query)
+            .header(CONTENT_TYPE, "application/json")
+            .body(body.to_owned())
+            .send()
+            .await
+            .map_err(transport)
+    }
+
+    /// Sends a notification or a reply, within 10 s.
+    pub(crate) async fn post_oneway(&self, payload: &RawValue) -> Result<()> {
+        let sent = timeout(TAKE, self.send(payload.get())).await;
+        let response = sent.map_err(|_| {
+            Error::new(
+                ErrorKind::TimedOut(Limit::Request),
+                format!("the server did not take a message within {TAKE:?}"),
+            )
+            .with_delivery(Delivery::Unknown)
+        })??;
+        accept(response).await?;
+        Ok(())
+    }
+
+    /// Ends the process, within 2 s.
+    pub(crate) async fn delete(&self) {
+        let request = self.http.request(Method::DELETE, &["v1", "acp", &self.server_id]);
+        let _ = timeout(DELETE, request.send()).await;
+    }
+}
+
+fn gone(error: Error) -> Error {
+    Error::new(ErrorKind::ProcessGone, "the server no longer knows the agent's process")
+        .with_source(error)
+        .with_delivery(Delivery::NotSent)
+}
+
+fn exited(error: Error) -> Error {
+    Error::new(ErrorKind::AgentExited { code: None }, "the agent's process exited")
+        .with_source(error)
+        .with_delivery(Delivery::Unknown)
+}

@@ -1,0 +1,168 @@
+//! Reads a process's events as fast as the socket gives them, and connects again when it breaks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use tokio::time::{Instant, sleep};
+
+use super::link::Link;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sse::{Budget, EventSource, Item, Permit, Reconnect};
+
+/// What the sequencer is told, by the reader and by whoever misses an answer.
+#[derive(Debug)]
+pub(crate) enum Signal {
+    Event {
+        id: u64,
+        data: String,
+        permit: Permit,
+        stalled: bool,
+    },
+    Unreadable {
+        id: u64,
+        too_large: bool,
+        head: String,
+    },
+    /// The stream's headers are in: what came while it subscribed may be missing.
+    Connected,
+    Heartbeat,
+    /// An answer is overdue.
+    Probe,
+    SettleByHints,
+    Refilled {
+        covered: u64,
+    },
+    Exited(Error),
+    /// No event comes any more.
+    Died(Error),
+}
+
+pub(crate) struct Reader {
+    link: Arc<Link>,
+    budget: Budget,
+    /// What the sequencer has in order; where a new connection goes on.
+    done: Arc<AtomicU64>,
+}
+
+impl Reader {
+    pub(crate) fn new(link: Arc<Link>, budget: Budget) -> Self {
+        let done = link.done.clone();
+        Self { link, budget, done }
+    }
+
+    pub(crate) async fn run(self) {
+        let stop = self.link.stop.clone();
+        if let Some(error) = stop.run_until_cancelled(self.read()).await {
+            let _ = self.link.signals.send(Signal::Died(error));
+        }
+        self.link.connected.send_replace(false);
+    }
+
+    /// Reads until there is no more point in it.
+    async fn read(&self) -> Error {
+        let mut reconnect = Reconnect::new(self.link.limits.reconnect);
+        loop {
+            let failure = match self.open().await {
+                Ok(source) => {
+                    reconnect.opened(Instant::now());
+                    self.link.connected.send_replace(true);
+                    let _ = self.link.signals.send(Signal::Connected);
+                    let failure = pump(&self.link, &self.budget, source).await;
+                    self.link.connected.send_replace(false);
+                    failure
+                }
+                Err(error) if is_final(&error) => return self.name(error),
+                Err(error) => error,
+            };
+            tracing::debug!(server_id = %self.link.server_id, %failure, "event stream broke off");
+            match reconnect.failed(Instant::now()) {
+                Some(delay) => sleep(delay).await,
+                None => return failure,
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<EventSource> {
+        let link = &self.link;
+        loop {
+            let after = self.done.load(Ordering::Acquire);
+            let opened = EventSource::open(
+                &link.http,
+                &link.server_id,
+                after,
+                link.limits.heartbeat,
+                link.limits.event_bytes,
+            )
+            .await;
+            match opened {
+                // The process starts with the first POST, which is on its way.
+                Err(error) if is_missing(&error) && !link.is_started() => {
+                    tokio::select! {
+                        () = link.started() => {}
+                        () = sleep(STARTING) => {}
+                    }
+                }
+                opened => return opened,
+            }
+        }
+    }
+
+    fn name(&self, error: Error) -> Error {
+        if is_missing(&error) {
+            Error::new(ErrorKind::ProcessGone, "the server no longer knows the agent's process")
+                .with_source(error)
+        } else {
+            error
+        }
+    }
+}
+
+/// How often a process is looked for that is being started: soon enough that its first events
+/// are read while they are few.
+const STARTING: Duration = Duration::from_millis(25);
+
+fn is_missing(error: &Error) -> bool {
+    error.problem().is_some_and(|problem| problem.status == StatusCode::NOT_FOUND.as_u16())
+}
+
+/// A refusal that no second try changes.
+fn is_final(error: &Error) -> bool {
+    match error.kind() {
+        ErrorKind::Unauthorized => true,
+        ErrorKind::Refused(problem) => {
+            (400..500).contains(&problem.status) && !matches!(problem.status, 408 | 425 | 429)
+        }
+        _ => false,
+    }
+}
+
+/// Passes on what a stream gives until it ends; returns why it did.
+async fn pump(link: &Link, budget: &Budget, mut source: EventSource) -> Error {
+    loop {
+        let item = match source.next().await {
+            Ok(Some(item)) => item,
+            Ok(None) => return Error::new(ErrorKind::Unreachable, "the server ended the event stream"),
+            Err(error) => return error,
+        };
+        let Some(signal) = signal(item, budget).await else { continue };
+        if link.signals.send(signal).is_err() {
+            return Error::closed();
+        }
+    }
+}
+
+/// Waits for room, so that a store that is slower than the agent stops the reading.
+pub(super) async fn signal(item: Item, budget: &Budget) -> Option<Signal> {
+    Some(match item {
+        Item::Event { id, data } => {
+            let (permit, stalled) = budget.take(data.len()).await?;
+            Signal::Event { id, data, permit, stalled }
+        }
+        Item::Heartbeat => Signal::Heartbeat,
+        Item::Unreadable { id: Some(id), too_large, head } => Signal::Unreadable { id, too_large, head },
+        // Without an id it shows as a hole.
+        Item::Unreadable { id: None, .. } => return None,
+    })
+}

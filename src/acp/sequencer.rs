@@ -1,0 +1,208 @@
+//! Runs the sequence of one process: feeds it, refills its holes, hands on what it delivers.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use sandbox_agent_persist::RawValue;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use super::gap::{Gap, GapCause};
+use super::link::{Inbound, Link};
+use super::reader::{Signal, signal};
+use super::sequence::{Sequence, Slot, Step};
+use crate::error::{Error, ErrorKind};
+use crate::sse::{Budget, EventSource, Item, Permit};
+
+/// Refills have room of their own: were they to wait behind the events that wait for them, nothing moved.
+const REFILL_BYTES: usize = 16 * 1024 * 1024;
+/// The ring is sent at once; a stream that is quiet for so long has no more of it.
+const QUIET: Duration = Duration::from_millis(250);
+/// A probe never lasts longer, however much the agent writes.
+const PROBE: Duration = Duration::from_secs(2);
+/// The pause after a refill that could not even connect.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub(crate) struct Sequencer<F> {
+    link: Arc<Link>,
+    signals: mpsc::UnboundedReceiver<Signal>,
+    sequence: Sequence<(Box<RawValue>, Permit)>,
+    refill_budget: Budget,
+    inbound: F,
+    steps: Vec<Step<(Box<RawValue>, Permit)>>,
+}
+
+impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
+    pub(crate) fn new(link: Arc<Link>, signals: mpsc::UnboundedReceiver<Signal>, inbound: F) -> Self {
+        let sequence = Sequence::new(link.done.load(Ordering::Acquire));
+        Self { link, signals, sequence, refill_budget: Budget::new(REFILL_BYTES), inbound, steps: Vec::new() }
+    }
+
+    pub(crate) async fn run(mut self) {
+        let stop = self.link.stop.clone();
+        while let Some(Some(signal)) = stop.run_until_cancelled(self.signals.recv()).await {
+            if let Some(error) = self.step(signal) {
+                self.finish(error);
+                return;
+            }
+        }
+    }
+
+    /// Returns the error that ends the process.
+    fn step(&mut self, signal: Signal) -> Option<Error> {
+        match signal {
+            Signal::Event { id, data, permit, stalled } => {
+                if stalled {
+                    self.sequence.stalled();
+                }
+                self.arrive(id, data, permit);
+            }
+            Signal::Unreadable { id, too_large, head } => self.unreadable(id, too_large, &head),
+            Signal::Connected | Signal::Probe => self.probe(),
+            Signal::Heartbeat => {
+                self.sequence.kept_up();
+                if !self.link.pending.is_empty() {
+                    self.probe();
+                }
+            }
+            Signal::SettleByHints => self.settle_by_hints(),
+            Signal::Refilled { covered } => {
+                self.sequence.refilled(covered, &mut self.steps);
+            }
+            Signal::Exited(error) => self.fetch_rest(error),
+            Signal::Died(error) => return Some(error),
+        }
+        self.perform();
+        None
+    }
+
+    fn arrive(&mut self, id: u64, data: String, permit: Permit) {
+        let slot = match RawValue::from_string(data) {
+            Ok(payload) => Slot::Event((payload, permit)),
+            Err(_) => Slot::Unreadable(GapCause::Unreadable),
+        };
+        self.sequence.arrive(id, slot, &mut self.steps);
+    }
+
+    fn unreadable(&mut self, id: u64, too_large: bool, head: &str) {
+        let cause = if too_large { GapCause::TooLarge } else { GapCause::Unreadable };
+        self.sequence.arrive(id, Slot::Unreadable(cause), &mut self.steps);
+        // A notification owes nobody an answer; anything else may have been one.
+        if too_large && !head.contains("\"method\"") {
+            let limit = self.link.limits.event_bytes;
+            self.link.pending.fail_all(&Error::new(
+                ErrorKind::TooLarge { limit },
+                format!("the agent sent an event over {limit} bytes, which may have been the answer; raise `event_bytes`"),
+            ));
+        }
+    }
+
+    fn perform(&mut self) {
+        for step in std::mem::take(&mut self.steps) {
+            match step {
+                Step::Deliver(sse_id, (payload, permit)) => {
+                    self.give(Inbound::Event { sse_id, payload, permit: Some(permit) });
+                }
+                Step::Gap { from, to, cause } => {
+                    let server_id = self.link.server_id.clone();
+                    tracing::warn!(%server_id, from, to, ?cause, "events of the agent were lost");
+                    self.give(Inbound::Gap(Gap { server_id, from, to, cause }));
+                }
+                Step::Refill { after, until } => self.refill(after, until),
+            }
+        }
+        self.link.done.store(self.sequence.done(), Ordering::Release);
+    }
+
+    fn give(&self, inbound: Inbound) {
+        (self.inbound)(self.link.clone(), inbound);
+    }
+
+    /// Fetches the events of a hole beside the running stream.
+    fn refill(&self, after: u64, until: u64) {
+        let (link, budget) = (self.link.clone(), self.refill_budget.clone());
+        tokio::spawn(async move {
+            let fetch = Fetch { link: &link, budget: &budget };
+            let covered = link.stop.run_until_cancelled(fetch.run(after, Some(until))).await;
+            if let Some(covered) = covered {
+                let _ = link.signals.send(Signal::Refilled { covered });
+            }
+        });
+    }
+
+    /// Fetches what may be missing at the very end, where no later id betrays it.
+    fn probe(&self) {
+        let (link, budget, after) = (self.link.clone(), self.refill_budget.clone(), self.sequence.done());
+        tokio::spawn(async move {
+            let fetch = Fetch { link: &link, budget: &budget };
+            let probe = timeout(PROBE, fetch.run(after, None));
+            let _ = link.stop.run_until_cancelled(probe).await;
+        });
+    }
+
+    /// Around an exit events come out of order: those before it may still be missing.
+    fn fetch_rest(&self, error: Error) {
+        let (link, budget, after) = (self.link.clone(), self.refill_budget.clone(), self.sequence.done());
+        tokio::spawn(async move {
+            let fetch = Fetch { link: &link, budget: &budget };
+            let _ = timeout(PROBE / 2, fetch.run(after, None)).await;
+            let _ = link.signals.send(Signal::Died(error));
+        });
+    }
+
+    fn settle_by_hints(&self) {
+        for (rpc_id, payload) in self.link.pending.take_hints() {
+            self.give(Inbound::Answer { rpc_id, payload });
+        }
+    }
+
+    /// Nothing comes any more: what waits behind a hole is handed on, and the hole named.
+    fn finish(mut self, error: Error) {
+        let last = self.sequence.highest();
+        self.sequence.refilled(last, &mut self.steps);
+        self.perform();
+        self.give(Inbound::Died { last_sse_id: last, error });
+    }
+}
+
+/// A second GET of a process's events.
+struct Fetch<'a> {
+    link: &'a Link,
+    budget: &'a Budget,
+}
+
+impl Fetch<'_> {
+    /// Reads what the server holds after `after`: until an event at or past `until`, or until it
+    /// is quiet. Returns up to which id it saw all that there is.
+    async fn run(&self, after: u64, until: Option<u64>) -> u64 {
+        let limits = &self.link.limits;
+        let opened = EventSource::open(
+            &self.link.http,
+            &self.link.server_id,
+            after,
+            limits.heartbeat,
+            limits.event_bytes,
+        );
+        let Ok(mut source) = opened.await else {
+            sleep(PAUSE).await;
+            return after;
+        };
+        let mut covered = after;
+        while let Ok(Ok(Some(item))) = timeout(QUIET, source.next()).await {
+            let id = match &item {
+                Item::Event { id, .. } | Item::Unreadable { id: Some(id), .. } => *id,
+                _ => continue,
+            };
+            let Some(signal) = signal(item, self.budget).await else { break };
+            if self.link.signals.send(signal).is_err() {
+                break;
+            }
+            covered = covered.max(id);
+            if until.is_some_and(|until| covered >= until) {
+                break;
+            }
+        }
+        covered
+    }
+}

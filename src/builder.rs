@@ -1,0 +1,143 @@
+//! Settings of an SDK, and the wait for its server.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandbox_agent_persist::SessionPersistDriver;
+use sandbox_agent_persist_memory::MemorySessionPersistDriver;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::client::SandboxAgent;
+use crate::error::{Error, ErrorKind, Result};
+use crate::http::Http;
+use crate::limits::Limits;
+use crate::session::{Parts, Store};
+use crate::sse::Reconnect;
+
+/// One health check takes no longer: a server that boots may accept a connection and say nothing.
+const HEALTH: Duration = Duration::from_secs(5);
+
+/// What a [`SandboxAgent`] is made with.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), sandbox_agent_sdk::Error> {
+/// use sandbox_agent_sdk::SandboxAgent;
+///
+/// let sdk = SandboxAgent::builder("https://sandbox.example.com")
+///     .token("secret")
+///     .header("x-team", "blue")
+///     .connect()
+///     .await?;
+/// # Ok(()) }
+/// ```
+#[must_use = "nothing happens before `connect`"]
+pub struct SandboxAgentBuilder {
+    url: String,
+    token: Option<String>,
+    headers: Vec<(String, String)>,
+    client: Option<reqwest::Client>,
+    persist: Option<Arc<dyn SessionPersistDriver>>,
+    limits: Limits,
+}
+
+impl fmt::Debug for SandboxAgentBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SandboxAgentBuilder")
+            .field("token", &self.token.as_ref().map(|_| "…"))
+            .field("persist", &self.persist)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SandboxAgentBuilder {
+    pub(crate) fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            token: None,
+            headers: Vec::new(),
+            client: None,
+            persist: None,
+            limits: Limits::default(),
+        }
+    }
+
+    /// The bearer token of the server. It is in no error, log or `Debug` output.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(token.into());
+        self
+    }
+
+    /// A header for every request; its value is kept secret like the token.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// An HTTP client of the caller's own: proxy, certificates, pool. Its total timeout does not
+    /// apply to event streams.
+    pub fn client(mut self, client: reqwest::Client) -> Self {
+        self.client = Some(client);
+        self
+    }
+
+    /// Where sessions and their events are kept; in memory unless told.
+    pub fn persist(mut self, driver: impl SessionPersistDriver) -> Self {
+        self.persist = Some(Arc::new(driver));
+        self
+    }
+
+    /// The bounds in time and size.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Waits until the server is healthy, and connects.
+    ///
+    /// Bounded by [`Limits::connect`] (30 s). A server that refuses the token fails at once with
+    /// [`Unauthorized`](ErrorKind::Unauthorized), one that never answers with
+    /// [`Unreachable`](ErrorKind::Unreachable). Must be called in a tokio runtime.
+    pub async fn connect(self) -> Result<SandboxAgent> {
+        let client = match self.client {
+            Some(client) => client,
+            None => reqwest::Client::builder()
+                .build()
+                .map_err(|error| Error::invalid("no HTTP client could be made").with_source(error))?,
+        };
+        let http = Http::new(client, &self.url, self.token.as_deref(), &self.headers)?;
+        wait_for_health(&http, self.limits.connect).await?;
+        let driver = self.persist.unwrap_or_else(|| Arc::new(MemorySessionPersistDriver::new()));
+        Ok(SandboxAgent::new(Parts {
+            http,
+            store: Store::new(driver, self.limits.store),
+            limits: self.limits,
+            runtime: Handle::current(),
+            stop: CancellationToken::new(),
+        }))
+    }
+}
+
+async fn wait_for_health(http: &Http, limit: Duration) -> Result<()> {
+    let deadline = Instant::now() + limit;
+    let mut reconnect = Reconnect::new(limit);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let error = match http.health(left.min(HEALTH)).await {
+            Ok(()) => return Ok(()),
+            Err(error) if error.is_unauthorized() => return Err(error),
+            Err(error) => error,
+        };
+        match reconnect.failed(Instant::now()) {
+            Some(delay) if Instant::now() + delay < deadline => sleep(delay).await,
+            _ => {
+                let message =
+                    format!("no healthy server answered within {limit:?}; start one, or check the address");
+                return Err(Error::new(ErrorKind::Unreachable, message).with_source(error));
+            }
+        }
+    }
+}

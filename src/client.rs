@@ -1,0 +1,300 @@
+//! The SDK's handle: one server, one store, many sessions.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::future::join_all;
+use sandbox_agent_persist::{ListPage, ListSessionsRequest, SessionRecord};
+use serde_json::json;
+use tokio::sync::OwnedMutexGuard;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::builder::SandboxAgentBuilder;
+use crate::error::{Error, ErrorKind, Result};
+use crate::session::{
+    Opened, Parts, PermissionPolicy, ResumeOutcome, Session, SessionCore, SessionRequest, Setup, now_ms,
+};
+
+/// A sandbox-agent server, and the sessions that this process has on it.
+///
+/// A cheap clone of the same SDK. There are three ways to part:
+///
+/// | call | agent processes | sessions in the store | waits for |
+/// | --- | --- | --- | --- |
+/// | [`close`](Self::close) | ended | stay, to be resumed | what was received is stored; processes 2 s |
+/// | [`detach`](Self::detach), or dropping the last handle | go on | stay, to be resumed | what was received is stored |
+/// | [`destroy_session`](Self::destroy_session) | that one is ended | that one is marked destroyed | the same, for that one |
+///
+/// A running turn ends with [`Closed`](ErrorKind::Closed) in all three.
+#[derive(Clone)]
+pub struct SandboxAgent {
+    shared: Arc<Shared>,
+    guard: Arc<Guard>,
+}
+
+/// Ends the SDK's tasks when the last handle of a user's is dropped.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    _stop: DropGuard,
+}
+
+struct Shared {
+    parts: Parts,
+    sessions: Mutex<HashMap<String, Slot>>,
+}
+
+/// A session that is open or being opened; the lock is held meanwhile, so that it is opened once.
+type Slot = Arc<tokio::sync::Mutex<Option<Arc<SessionCore>>>>;
+
+impl fmt::Debug for SandboxAgent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SandboxAgent").field("http", &self.shared.parts.http).finish_non_exhaustive()
+    }
+}
+
+impl SandboxAgent {
+    /// Connects to the server at `url`, such as `http://127.0.0.1:2468`, with a store in memory.
+    ///
+    /// Waits until the server is healthy, 30 s at most. Everything else is set by
+    /// [`builder`](Self::builder). Must be called in a tokio runtime; the SDK's tasks run on it.
+    pub async fn connect(url: impl Into<String>) -> Result<Self> {
+        Self::builder(url).connect().await
+    }
+
+    /// Sets token, store, headers, HTTP client and limits before connecting.
+    pub fn builder(url: impl Into<String>) -> SandboxAgentBuilder {
+        SandboxAgentBuilder::new(url)
+    }
+
+    pub(crate) fn new(parts: Parts) -> Self {
+        let guard = Guard { _stop: parts.stop.clone().drop_guard() };
+        let shared = Shared { parts, sessions: Mutex::default() };
+        Self { shared: Arc::new(shared), guard: Arc::new(guard) }
+    }
+
+    /// Makes a session and opens it on an agent process of its own.
+    ///
+    /// Fails with [`SessionExists`](ErrorKind::SessionExists) when the store has one with this id.
+    /// When the agent can't be started nothing stays behind. Bounded by three times
+    /// [`Limits::request`](crate::Limits::request) and by [`Limits::store`](crate::Limits::store) for each of the store's calls;
+    /// dropping the call ends the process.
+    pub async fn create_session(&self, request: SessionRequest) -> Result<Session> {
+        request.check()?;
+        let slot = self.slot(&request.id)?.lock_owned().await;
+        if slot.is_some() || self.stored(&request.id).await?.is_some() {
+            return Err(Error::new(
+                ErrorKind::SessionExists,
+                format!("session {:?} exists; resume it, or choose another id", request.id),
+            ));
+        }
+        self.create(slot, request).await
+    }
+
+    /// Opens a session of the store again, also one that was destroyed.
+    ///
+    /// Fails with [`SessionNotFound`](ErrorKind::SessionNotFound) when the store has none with this
+    /// id. Bounded as [`create_session`](Self::create_session); its cost doesn't grow with the history.
+    pub async fn resume_session(&self, id: &str) -> Result<Opened> {
+        let slot = self.slot(id)?;
+        let mut slot = slot.lock().await;
+        let record = self.known(&slot, id).await?.ok_or_else(|| {
+            Error::new(ErrorKind::SessionNotFound, format!("the store has no session {id:?}; create it"))
+        })?;
+        self.resume(&mut slot, record, None).await
+    }
+
+    /// Opens the session with the request's id, and makes it when the store has none.
+    ///
+    /// What the request sets (working directory, MCP servers, mode, model) goes over what was
+    /// stored. Bounded as [`create_session`](Self::create_session).
+    pub async fn resume_or_create_session(&self, request: SessionRequest) -> Result<Session> {
+        Ok(self.resume_or_create(request).await?.session)
+    }
+
+    /// The same, and says how the session came to be open.
+    pub async fn resume_or_create(&self, request: SessionRequest) -> Result<Opened> {
+        request.check()?;
+        let mut slot = self.slot(&request.id)?.lock_owned().await;
+        match self.known(&slot, &request.id).await? {
+            Some(record) if record.agent != request.agent => Err(Error::invalid(format!(
+                "session {:?} belongs to agent {:?}, not {:?}; resume it with that agent, or choose another id",
+                record.id, record.agent, request.agent
+            ))),
+            Some(record) => self.resume(&mut slot, record, Some(request)).await,
+            None => {
+                let session = self.create(slot, request).await?;
+                Ok(Opened { session, outcome: ResumeOutcome::Fresh })
+            }
+        }
+    }
+
+    /// A session of the store, as it is: without an agent process until its first prompt, where
+    /// this SDK doesn't have it open.
+    pub async fn get_session(&self, id: &str) -> Result<Option<Session>> {
+        let slot = self.slot(id)?;
+        let mut slot = slot.lock().await;
+        if let Some(core) = open(&slot) {
+            return Ok(Some(self.handle(core)));
+        }
+        let Some(record) = self.stored(id).await? else { return Ok(None) };
+        let core = SessionCore::start(self.shared.parts.clone(), record, PermissionPolicy::Ask).await?;
+        *slot = Some(core.clone());
+        Ok(Some(self.handle(core)))
+    }
+
+    /// A page of the store's sessions. Bounded by [`Limits::store`](crate::Limits::store).
+    pub async fn list_sessions(&self, request: ListSessionsRequest) -> Result<ListPage<SessionRecord>> {
+        let store = &self.shared.parts.store;
+        Ok(store.call(|| store.driver.list_sessions(request.clone())).await?)
+    }
+
+    /// Ends a session's agent process and marks it destroyed. Its events stay in the store;
+    /// [`resume_session`](Self::resume_session) opens it again.
+    ///
+    /// Fails with [`SessionNotFound`](ErrorKind::SessionNotFound). Bounded by 2 s for the process and
+    /// [`Limits::store`](crate::Limits::store) for the store.
+    pub async fn destroy_session(&self, id: &str) -> Result<()> {
+        let slot = self.slot(id)?;
+        let mut slot = slot.lock().await;
+        let mut record = self.known(&slot, id).await?.ok_or_else(|| {
+            Error::new(ErrorKind::SessionNotFound, format!("the store has no session {id:?}"))
+        })?;
+        record.destroyed_at = Some(now_ms());
+        let store = &self.shared.parts.store;
+        match slot.take() {
+            Some(core) => {
+                let destroyed = core.change_record(|kept| kept.destroyed_at = record.destroyed_at).await;
+                core.shut_down(true).await;
+                destroyed
+            }
+            None => Ok(store.call(|| store.driver.update_session(record.clone())).await?),
+        }
+    }
+
+    /// Ends this SDK's agent processes, after storing what was received from them.
+    ///
+    /// Bounded by 2 s for the processes and [`Limits::store`](crate::Limits::store) for the store.
+    /// Whatever still runs ends with [`Closed`](ErrorKind::Closed), and so does every later call.
+    /// Dropping the call leaves what was not reached to [`detach`](Self::detach).
+    pub async fn close(&self) -> Result<()> {
+        self.part(true).await
+    }
+
+    /// Stores what was received and lets the agent processes go on, to be found again later.
+    ///
+    /// Bounded as [`close`](Self::close), without the wait for processes.
+    pub async fn detach(&self) -> Result<()> {
+        self.part(false).await
+    }
+
+    async fn part(&self, kill: bool) -> Result<()> {
+        let slots: Vec<_> = self.sessions().values().cloned().collect();
+        // A session that is being opened has the lock; it is ended by the token below.
+        let cores = slots.iter().filter_map(|slot| slot.try_lock().ok()?.clone());
+        join_all(cores.map(|core| async move { core.shut_down(kill).await })).await;
+        self.shared.parts.stop.cancel();
+        self.sessions().clear();
+        Ok(())
+    }
+
+    /// Runs apart, so that a dropped call is cleared up before anybody else gets the session's id.
+    async fn create(
+        &self,
+        slot: OwnedMutexGuard<Option<Arc<SessionCore>>>,
+        request: SessionRequest,
+    ) -> Result<Session> {
+        let dropped = CancellationToken::new();
+        let _guard = dropped.clone().drop_guard();
+        let task = self.shared.parts.runtime.spawn(self.clone().create_unless(dropped, slot, request));
+        task.await.unwrap_or_else(|_| Err(Error::closed()))
+    }
+
+    async fn create_unless(
+        self,
+        dropped: CancellationToken,
+        mut slot: OwnedMutexGuard<Option<Arc<SessionCore>>>,
+        request: SessionRequest,
+    ) -> Result<Session> {
+        let mut record = SessionRecord::new(&request.id, &request.agent, now_ms());
+        record.session_init = Some(json!(request.setup));
+        let core = SessionCore::start(self.shared.parts.clone(), record, request.permissions).await?;
+        let session = self.handle(core.clone());
+        let opened = dropped.run_until_cancelled(session.open()).await;
+        if let Some(Ok(_)) = opened {
+            *slot = Some(core);
+            return Ok(session);
+        }
+        core.shut_down(true).await;
+        let store = &self.shared.parts.store;
+        if let Err(error) = store.call(|| store.driver.delete_session(&core.id)).await {
+            tracing::warn!(session = %core.id, %error, "events of a session that was not created stay in the store");
+        }
+        opened.unwrap_or_else(|| Err(Error::closed())).map(|_| session)
+    }
+
+    async fn resume(
+        &self,
+        slot: &mut Option<Arc<SessionCore>>,
+        mut record: SessionRecord,
+        request: Option<SessionRequest>,
+    ) -> Result<Opened> {
+        let policy = request.as_ref().map(|request| request.permissions);
+        if let Some(request) = request {
+            let setup = request.setup.or(Setup::read(record.session_init.as_ref()));
+            record.session_init = Some(json!(setup));
+        }
+        record.destroyed_at = None;
+        let core = match open(slot) {
+            Some(core) => {
+                if let Some(policy) = policy {
+                    core.set_policy(policy);
+                }
+                core
+            }
+            None => {
+                let parts = self.shared.parts.clone();
+                let core = SessionCore::start(parts, record, policy.unwrap_or_default()).await?;
+                *slot = Some(core.clone());
+                core
+            }
+        };
+        let session = self.handle(core);
+        let outcome = session.open().await?;
+        Ok(Opened { session, outcome })
+    }
+
+    /// The record of a session: the open one's, or the store's.
+    async fn known(&self, slot: &Option<Arc<SessionCore>>, id: &str) -> Result<Option<SessionRecord>> {
+        match open(slot) {
+            Some(core) => Ok(Some(core.record())),
+            None => self.stored(id).await,
+        }
+    }
+
+    async fn stored(&self, id: &str) -> Result<Option<SessionRecord>> {
+        let store = &self.shared.parts.store;
+        Ok(store.call(|| store.driver.get_session(id)).await?)
+    }
+
+    fn slot(&self, id: &str) -> Result<Slot> {
+        if self.shared.parts.stop.is_cancelled() {
+            return Err(Error::closed());
+        }
+        Ok(self.sessions().entry(id.to_owned()).or_default().clone())
+    }
+
+    fn handle(&self, core: Arc<SessionCore>) -> Session {
+        Session::new(core, self.guard.clone())
+    }
+
+    /// Nothing panics while it holds the lock, and the map is whole at every step.
+    fn sessions(&self) -> MutexGuard<'_, HashMap<String, Slot>> {
+        self.shared.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The open session; not one whose store failed.
+fn open(slot: &Option<Arc<SessionCore>>) -> Option<Arc<SessionCore>> {
+    slot.clone().filter(|core| !core.is_ended())
+}

@@ -1,0 +1,217 @@
+//! One error type: a kind to match on, a sentence to read, the cause in `source()`.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use sandbox_agent_persist::{PersistError, PersistErrorKind};
+
+use crate::http::Problem;
+
+/// The result of this crate's calls.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call failed.
+///
+/// [`kind`](Self::kind) is what to match on and [`delivery`](Self::delivery) says whether a prompt
+/// reached the agent. `Display` shows this layer alone; causes are in `source()`. No token and no
+/// message content is ever in it. Cheap to clone: everybody who waited gets the same error.
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    delivery: Option<Delivery>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// What went wrong, as far as a caller can act on it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An argument can't be right. The message names it; correct it.
+    InvalidInput,
+    /// The server did not answer within its budget. Its sessions live on; call again later.
+    Unreachable,
+    /// The server refused the token. Connect with another one.
+    Unauthorized,
+    /// The server refused the request, and says why.
+    Refused(Problem),
+    /// The agent answered the request with this JSON-RPC error.
+    Agent {
+        /// The JSON-RPC error code; -32000 asks for authentication.
+        code: i64,
+    },
+    /// The agent's process exited. The next call starts a new one.
+    AgentExited {
+        /// Its exit code, where it had one.
+        code: Option<i64>,
+    },
+    /// The server no longer knows the agent's process. The next call starts a new one.
+    ProcessGone,
+    /// A limit in time ran out; the message says which.
+    TimedOut(Limit),
+    /// The turn was cancelled before it was sent.
+    Cancelled,
+    /// An event, response or request is larger than its cap.
+    TooLarge {
+        /// The cap in bytes.
+        limit: usize,
+    },
+    /// The store failed.
+    Persist(PersistErrorKind),
+    /// No session has this id.
+    SessionNotFound,
+    /// A session with this id exists. Resume it, or choose another id.
+    SessionExists,
+    /// The session was destroyed. Resume it to open it again.
+    SessionDestroyed,
+    /// As many prompts wait as the queue takes. Wait for one to end.
+    QueueFull,
+    /// A prompt with this idempotency key is in the store already.
+    DuplicatePrompt,
+    /// The permission request was answered, or ended with its turn.
+    PermissionGone,
+    /// The agent or server sent what the protocol does not allow.
+    Protocol,
+    /// The SDK was closed or detached, or the last handle was dropped.
+    Closed,
+}
+
+/// The limit that ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// The wait for the answer to a request other than a prompt.
+    Request,
+    /// The turn as a whole.
+    Turn,
+    /// The time without any event during a turn.
+    Silence,
+    /// The time that a permission request may stay unanswered.
+    Permission,
+    /// The time that a cancelled turn gets to end by itself.
+    Cancel,
+}
+
+/// What is known of a message that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// The agent did not get it. Sending it again can't make it run twice.
+    NotSent,
+    /// The agent may have got it.
+    Unknown,
+    /// The agent got it, and answered or began to work on it.
+    Executed,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self(Arc::new(Inner { kind, message: message.into(), delivery: None, source: None }))
+    }
+
+    pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.change(|inner| inner.source = Some(Arc::new(source)))
+    }
+
+    pub(crate) fn with_delivery(self, delivery: Delivery) -> Self {
+        self.change(|inner| inner.delivery = Some(delivery))
+    }
+
+    /// Says how far the message came, unless that is known already.
+    pub(crate) fn or_delivery(self, delivery: Delivery) -> Self {
+        if self.0.delivery.is_some() { self } else { self.with_delivery(delivery) }
+    }
+
+    fn change(self, change: impl FnOnce(&mut Inner)) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        change(&mut inner);
+        Self(Arc::new(inner))
+    }
+
+    pub(crate) fn closed() -> Self {
+        Self::new(ErrorKind::Closed, "the SDK was closed or detached; connect again")
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidInput, message)
+    }
+
+    pub(crate) fn protocol(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Protocol, message)
+    }
+
+    /// The kind, to match on.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.kind
+    }
+
+    /// Whether the message that failed reached the agent; `None` where nothing was to be sent.
+    pub fn delivery(&self) -> Option<Delivery> {
+        self.0.delivery
+    }
+
+    /// The server's problem document, where it sent one.
+    pub fn problem(&self) -> Option<&Problem> {
+        match &self.0.kind {
+            ErrorKind::Refused(problem) => Some(problem),
+            _ => None,
+        }
+    }
+
+    /// Whether the agent's process is gone, so that the next call starts a new one.
+    pub fn is_agent_gone(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::AgentExited { .. } | ErrorKind::ProcessGone)
+    }
+
+    /// Whether a limit in time ran out.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::TimedOut(_))
+    }
+
+    /// Whether the server could not be reached.
+    pub fn is_unreachable(&self) -> bool {
+        self.0.kind == ErrorKind::Unreachable
+    }
+
+    /// Whether the server refused the token.
+    pub fn is_unauthorized(&self) -> bool {
+        self.0.kind == ErrorKind::Unauthorized
+    }
+
+    /// Whether the store failed.
+    pub fn is_persist(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Persist(_))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("message", &self.0.message)
+            .field("delivery", &self.0.delivery)
+            .field("source", &self.0.source)
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<PersistError> for Error {
+    fn from(error: PersistError) -> Self {
+        Self::new(ErrorKind::Persist(error.kind()), "the session store failed").with_source(error)
+    }
+}

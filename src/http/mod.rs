@@ -1,0 +1,157 @@
+//! Plain HTTP to the server: addresses, authentication, and errors that keep secrets in.
+
+mod problem;
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use url::Url;
+
+pub use problem::Problem;
+
+use crate::error::{Delivery, Error, ErrorKind, Result};
+
+/// A response body that is no event is read up to this size; nothing of the server's is larger.
+const MAX_BODY: usize = 1024 * 1024;
+
+/// The server, as seen by one SDK.
+#[derive(Clone)]
+pub(crate) struct Http {
+    client: reqwest::Client,
+    base: Url,
+    headers: HeaderMap,
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("host", &self.base.host_str()).finish_non_exhaustive()
+    }
+}
+
+impl Http {
+    pub(crate) fn new(
+        client: reqwest::Client,
+        base: &str,
+        token: Option<&str>,
+        headers: &[(String, String)],
+    ) -> Result<Self> {
+        let base = parse_base(base)?;
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let parsed = HeaderName::try_from(name.as_str())
+                .map_err(|_| Error::invalid(format!("{name:?} is no header name")))?;
+            let mut value = HeaderValue::try_from(value.as_str()).map_err(|_| {
+                Error::invalid(format!("the value of header {name:?} has forbidden characters"))
+            })?;
+            value.set_sensitive(true);
+            map.insert(parsed, value);
+        }
+        if let Some(token) = token {
+            let mut value = HeaderValue::try_from(format!("Bearer {token}"))
+                .map_err(|_| Error::invalid("the token has characters that no header can carry"))?;
+            value.set_sensitive(true);
+            map.insert(AUTHORIZATION, value);
+        }
+        Ok(Self { client, base, headers: map })
+    }
+
+    /// A request to a path below the base, each segment encoded on its own.
+    pub(crate) fn request(&self, method: Method, segments: &[&str]) -> RequestBuilder {
+        self.request_with(method, segments, &[])
+    }
+
+    /// The same, with a query.
+    pub(crate) fn request_with(
+        &self,
+        method: Method,
+        segments: &[&str],
+        query: &[(&str, &str)],
+    ) -> RequestBuilder {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        self.client.request(method, url).headers(self.headers.clone())
+    }
+
+    /// One health check, within `limit`.
+    pub(crate) async fn health(&self, limit: Duration) -> Result<()> {
+        let request = self.request(Method::GET, &["v1", "health"]).timeout(limit);
+        accept(request.send().await.map_err(transport)?).await?;
+        Ok(())
+    }
+}
+
+fn parse_base(base: &str) -> Result<Url> {
+    let url = Url::parse(base).map_err(|error| {
+        Error::invalid("the server's address is no URL; it looks like http://127.0.0.1:2468")
+            .with_source(error)
+    })?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(Error::invalid("the server's address must begin with http:// or https://"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Error::invalid(
+            "the server's address must not hold a password; pass a token to the builder",
+        ));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(Error::invalid("the server's address must have no query and no fragment"));
+    }
+    Ok(url)
+}
+
+/// What reqwest could not do. Its URL is left out: a query may carry what nobody should read.
+pub(crate) fn transport(error: reqwest::Error) -> Error {
+    let delivery =
+        if error.is_connect() || error.is_builder() { Delivery::NotSent } else { Delivery::Unknown };
+    Error::new(ErrorKind::Unreachable, "the server did not answer")
+        .with_source(error.without_url())
+        .with_delivery(delivery)
+}
+
+/// Passes a success on and turns anything else into its error.
+pub(crate) async fn accept(response: Response) -> Result<Response> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let body = read_capped(response, MAX_BODY).await.unwrap_or_default();
+    let problem = Problem::read(status.as_u16(), &body);
+    Err(match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            Error::new(ErrorKind::Unauthorized, format!("the server refused the token: {problem}"))
+                .with_delivery(Delivery::NotSent)
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => Error::new(
+            ErrorKind::TooLarge { limit: 2 * 1024 * 1024 },
+            "the server takes no request over 2 MB",
+        )
+        .with_delivery(Delivery::NotSent),
+        _ => {
+            let delivery = if status.is_client_error() { Delivery::NotSent } else { Delivery::Unknown };
+            let message = format!("the server refused the request: {problem}");
+            Error::new(ErrorKind::Refused(problem), message).with_delivery(delivery)
+        }
+    })
+}
+
+/// Reads a body that must not be larger than `limit`.
+pub(crate) async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(transport)? {
+        if body.len() + chunk.len() > limit {
+            return Err(Error::new(
+                ErrorKind::TooLarge { limit },
+                format!("the server's answer is larger than {limit} bytes"),
+            ));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}

@@ -1,0 +1,107 @@
+//! Every bound that the SDK keeps, with its default and why it has that value.
+
+use std::time::Duration;
+
+const MIB: usize = 1024 * 1024;
+
+/// The bounds of one SDK, set with [`SandboxAgentBuilder::limits`](crate::SandboxAgentBuilder::limits).
+///
+/// ```
+/// use std::time::Duration;
+/// use sandbox_agent_sdk::Limits;
+///
+/// let limits = Limits::default()
+///     .turn(Some(Duration::from_secs(3600)))
+///     .silence(Some(Duration::from_secs(300)));
+/// # let _ = limits;
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    pub(crate) connect: Duration,
+    pub(crate) request: Duration,
+    pub(crate) turn: Option<Duration>,
+    pub(crate) silence: Option<Duration>,
+    pub(crate) permission: Option<Duration>,
+    pub(crate) cancel: Duration,
+    pub(crate) reconnect: Duration,
+    pub(crate) heartbeat: Duration,
+    pub(crate) store: Duration,
+    pub(crate) queue_bytes: usize,
+    pub(crate) event_bytes: usize,
+    pub(crate) tail_bytes: usize,
+    pub(crate) queued_prompts: usize,
+    pub(crate) transcript_chars: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(30),
+            request: Duration::from_secs(120),
+            turn: None,
+            silence: Some(Duration::from_secs(30 * 60)),
+            permission: None,
+            cancel: Duration::from_secs(10),
+            reconnect: Duration::from_secs(60),
+            heartbeat: Duration::from_secs(45),
+            store: Duration::from_secs(30),
+            queue_bytes: 64 * MIB,
+            event_bytes: 64 * MIB,
+            tail_bytes: 4 * MIB,
+            queued_prompts: 64,
+            transcript_chars: 32_000,
+        }
+    }
+}
+
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
+        $(
+            $(#[$doc])*
+            #[must_use]
+            pub fn $name(mut self, $name: $type) -> Self {
+                self.$name = $name;
+                self
+            }
+        )*
+    };
+}
+
+impl Limits {
+    setters! {
+        /// How long `connect` waits for a healthy server. 30 s: a sandbox that boots takes seconds.
+        connect: Duration,
+        /// How long a request other than a prompt waits for its answer. 120 s, the server's own
+        /// limit on a call: the first session of an agent may install it.
+        request: Duration,
+        /// How long a turn may last in all. None: agents work for hours.
+        turn: Option<Duration>,
+        /// How long a turn may go without any event; the clock stands still while a permission is
+        /// pending. 30 minutes: longer than any tool call that is not stuck.
+        silence: Option<Duration>,
+        /// How long a permission request may stay unanswered before its turn is cancelled. None: people take their time.
+        permission: Option<Duration>,
+        /// How long a cancelled turn gets to end by itself before its process is ended. 10 s.
+        cancel: Duration,
+        /// How long a server may be away before what waits for it fails. 60 s: a restart takes less.
+        reconnect: Duration,
+        /// How long a connection may be silent before it counts as dead. 45 s: three of the server's heartbeats.
+        heartbeat: Duration,
+        /// How long a store that is unavailable is tried again before the session fails, and how
+        /// long one call of it may take. 30 s: longer than a busy database, shorter than a person waits.
+        store: Duration,
+        /// Bytes of events that may wait between socket and store, for each session. 64 MiB:
+        /// some seconds of the fastest agent. When it is full the socket isn't read.
+        queue_bytes: usize,
+        /// The largest single event. 64 MiB: a file or an image in a tool call fits.
+        event_bytes: usize,
+        /// Bytes of the newest events that subscribers of a session read from memory. 4 MiB; a
+        /// slower subscriber reads from the store.
+        tail_bytes: usize,
+        /// How many prompts of a session may wait for the running one. 64: more is a loop gone wrong.
+        queued_prompts: usize,
+        /// Characters of history that a recreated session gets. 32,000: about 8,000 tokens.
+        transcript_chars: usize,
+    }
+}

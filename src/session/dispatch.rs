@@ -1,0 +1,143 @@
+//! Acts on what a process said, once it is stored and shown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandbox_agent_persist::envelope::{self, Kind};
+use sandbox_agent_persist::{Sender, SessionEvent};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::core::SessionCore;
+use super::permission::PermissionRequest;
+use super::recorder::{Draft, Entry, Then};
+use super::view::params;
+use crate::acp::{Gap, Inbound, Link, Outbound};
+use crate::acp_types::RequestPermissionRequest;
+use crate::error::{Error, ErrorKind};
+
+/// How long after a gap the stream may still bring an answer that a POST has brought.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// Turns what a process gave into an entry for the recorder.
+pub(crate) fn receive(core: &Arc<SessionCore>, link: Arc<Link>, inbound: Inbound) {
+    core.touch();
+    let entry = match inbound {
+        Inbound::Event { sse_id, payload, permit } => {
+            let id = format!("{}:{sse_id}", link.server_id);
+            let draft =
+                Draft { id, connection_id: link.server_id.clone(), sender: Sender::Agent, payload, permit };
+            Entry { draft: Some(draft), then: Then::Dispatch(link) }
+        }
+        Inbound::Answer { rpc_id, payload } => {
+            let id = format!("{}:post:{rpc_id}", link.server_id);
+            let draft = Draft {
+                id,
+                connection_id: link.server_id.clone(),
+                sender: Sender::Agent,
+                payload,
+                permit: None,
+            };
+            Entry { draft: Some(draft), then: Then::Dispatch(link) }
+        }
+        Inbound::Gap(gap) => Entry { draft: gap_draft(&gap), then: Then::Dispatch(link) },
+        Inbound::Died { last_sse_id, error } => {
+            Entry { draft: death_draft(&link, last_sse_id, &error), then: Then::Bury(link, error) }
+        }
+    };
+    core.recorder.record(entry);
+}
+
+fn gap_draft(gap: &Gap) -> Option<Draft> {
+    let id = format!("{}:gap:{}-{}", gap.server_id, gap.from, gap.to);
+    note(id, &gap.server_id, envelope::GAP, json!(gap))
+}
+
+/// What is stored of a process's end. One that is only out of reach has not ended.
+fn death_draft(link: &Link, last_sse_id: u64, error: &Error) -> Option<Draft> {
+    let reason = match error.kind() {
+        ErrorKind::AgentExited { .. } => "exited",
+        ErrorKind::ProcessGone => "gone",
+        _ => return None,
+    };
+    let params = json!({ "serverId": link.server_id, "lastEventId": last_sse_id, "reason": reason });
+    note(format!("{}:ended", link.server_id), &link.server_id, envelope::PROCESS_ENDED, params)
+}
+
+fn note(id: String, server_id: &str, method: &str, params: Value) -> Option<Draft> {
+    let payload = Outbound::notification(method, params).ok()?.payload;
+    Some(Draft { id, connection_id: server_id.to_owned(), sender: Sender::Client, payload, permit: None })
+}
+
+/// Acts on an event of the process.
+pub(crate) fn dispatch(core: &Arc<SessionCore>, link: &Arc<Link>, event: &Arc<SessionEvent>) {
+    match envelope::kind(&event.payload) {
+        Kind::Response { id } => {
+            link.pending.complete(id, Ok(event.clone()));
+        }
+        Kind::Request { id, method } if method == "session/request_permission" => ask(core, link, id, event),
+        Kind::Request { id, method } => refuse(core, link, id, &method),
+        Kind::Notification { method } if method == envelope::AGENT_EXITED => link.exited(exit_error(event)),
+        Kind::Notification { method } if method == envelope::GAP => {
+            let link = link.clone();
+            core.runtime.spawn(async move {
+                sleep(SETTLE).await;
+                link.settle_by_hints();
+            });
+        }
+        Kind::Notification { .. } | Kind::Other => {}
+    }
+}
+
+fn exit_error(event: &SessionEvent) -> Error {
+    #[derive(Deserialize)]
+    struct Exited {
+        code: Option<i64>,
+    }
+    let code = params::<Exited>(&event.payload).and_then(|exited| exited.code);
+    let how = code.map_or_else(|| "without a code".to_owned(), |code| format!("with code {code}"));
+    Error::new(
+        ErrorKind::AgentExited { code },
+        format!("the agent's process exited {how}; the next prompt starts a new one"),
+    )
+}
+
+/// Lists a permission request, or lets the policy answer it.
+fn ask(core: &Arc<SessionCore>, link: &Arc<Link>, rpc_id: &str, event: &SessionEvent) {
+    let Some(asked) = params::<RequestPermissionRequest>(&event.payload) else {
+        let error = json!({ "code": -32602, "message": "the permission request can't be read" });
+        return reply(core, link, rpc_id, Err(error));
+    };
+    let request = PermissionRequest {
+        id: rpc_id.trim_matches('"').to_owned(),
+        session_id: core.id.clone(),
+        event_index: event.event_index,
+        tool_call: asked.tool_call,
+        options: asked.options,
+    };
+    if let Some(option) = request.by_policy(core.policy()) {
+        let outcome = json!({ "outcome": { "outcome": "selected", "optionId": option } });
+        return reply(core, link, rpc_id, Ok(outcome));
+    }
+    if !core.permissions.has_listener() {
+        tracing::warn!(session = %core.id, permission = %request.id, "the agent asks for a permission and nobody listens");
+    }
+    core.permissions.add(link, rpc_id, request);
+    core.permissions_changed();
+}
+
+/// No handler: said at once, so that the agent doesn't wait.
+fn refuse(core: &Arc<SessionCore>, link: &Arc<Link>, rpc_id: &str, method: &str) {
+    let error = json!({ "code": -32601, "message": format!("the client has no method {method:?}") });
+    reply(core, link, rpc_id, Err(error));
+}
+
+fn reply(core: &Arc<SessionCore>, link: &Arc<Link>, rpc_id: &str, answer: Result<Value, Value>) {
+    let (core, link, rpc_id) = (core.clone(), link.clone(), rpc_id.to_owned());
+    core.runtime.clone().spawn(async move {
+        if let Err(error) = core.reply(&link, &rpc_id, answer).await {
+            tracing::warn!(session = %core.id, %error, "the agent's request could not be answered");
+        }
+    });
+}

@@ -1,0 +1,228 @@
+//! The handle of a session.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use sandbox_agent_persist::{RawValue, SessionEvent, SessionRecord};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::callback::Callback;
+use super::core::SessionCore;
+use super::events::{Events, From, Subscription};
+use super::outcome::ResumeOutcome;
+use super::permission::{PermissionReply, PermissionRequest, PermissionRequests, PermissionSubscription};
+use super::prompt::Prompt;
+use super::runner::Job;
+use super::state::SessionState;
+use super::turn::{Outcome, Progress, Turn};
+use crate::acp::read_answer;
+use crate::client::Guard;
+use crate::error::{Delivery, Error, ErrorKind, Result};
+
+/// A session with an agent: prompts go in, events come out, all of it is recorded.
+///
+/// A cheap clone of the same session. It lives as long as its SDK or any handle of a session.
+#[derive(Clone, Debug)]
+pub struct Session {
+    core: Arc<SessionCore>,
+    guard: Arc<Guard>,
+}
+
+impl Session {
+    pub(crate) fn new(core: Arc<SessionCore>, guard: Arc<Guard>) -> Self {
+        Self { core, guard }
+    }
+
+    /// The caller's id of the session.
+    pub fn id(&self) -> &str {
+        &self.core.id
+    }
+
+    /// The record as the store has it.
+    pub fn record(&self) -> SessionRecord {
+        self.core.record()
+    }
+
+    /// What the session is doing, to watch.
+    pub fn state(&self) -> watch::Receiver<SessionState> {
+        self.core.state.watch()
+    }
+
+    /// Queues a prompt: text, a block, blocks, or a [`Prompt`] with an idempotency key.
+    ///
+    /// It is queued when this returns, so that the order of calls is the order of turns, and it
+    /// runs even when the [`Turn`] is dropped. A session without an agent process gets one first.
+    /// It is sent once; an error says by [`delivery`](Error::delivery) whether the agent got it.
+    /// The call itself does not wait; [`Turn`] says what bounds the turn.
+    pub fn prompt(&self, prompt: impl Into<Prompt>) -> Turn {
+        let (progress, watched) = watch::channel(Progress::default());
+        let cancel = CancellationToken::new();
+        let job = Job { prompt: prompt.into(), progress, cancel: cancel.clone() };
+        if let Err(refused) = self.core.jobs.try_send(job) {
+            let (job, error) = match refused {
+                mpsc::error::TrySendError::Full(job) => (
+                    job,
+                    Error::new(
+                        ErrorKind::QueueFull,
+                        "as many prompts wait as the queue takes; wait for one to end",
+                    ),
+                ),
+                mpsc::error::TrySendError::Closed(job) => (job, Error::closed()),
+            };
+            let result = Err(error.with_delivery(Delivery::NotSent));
+            job.progress.send_modify(|progress| progress.outcome = Some(Outcome { last: 0, result }));
+        }
+        Turn::new(self.core.clone(), watched, cancel, self.guard.clone())
+    }
+
+    /// Cancels the running turn, if there is one; prompts that wait behind it run.
+    ///
+    /// Returns when the agent was told; [`Turn::cancel`] waits for the end as well and says what
+    /// happens when the agent does not stop.
+    pub fn cancel(&self) {
+        if let Some(cancel) = self.core.running() {
+            cancel.cancel();
+        }
+    }
+
+    /// The session's events from anywhere on: stored, then live.
+    pub fn events(&self, from: From) -> Events {
+        Events::new(&self.core, from)
+    }
+
+    /// Calls `callback` with every event that is stored from now on, until the subscription is dropped.
+    ///
+    /// It runs on a thread of its own. Where the system has none to give, nothing is called, and
+    /// [`caught_up`](Subscription::caught_up) fails.
+    #[must_use = "dropping the subscription ends it"]
+    pub fn on_event(&self, callback: impl FnMut(&SessionEvent) + Send + 'static) -> Subscription {
+        self.on_event_from(From::Now, callback)
+    }
+
+    /// The same from anywhere on.
+    #[must_use = "dropping the subscription ends it"]
+    pub fn on_event_from(
+        &self,
+        from: From,
+        callback: impl FnMut(&SessionEvent) + Send + 'static,
+    ) -> Subscription {
+        Subscription::new(self.core.clone(), from, callback)
+    }
+
+    /// The permission requests that wait for an answer, oldest first.
+    pub fn pending_permissions(&self) -> Vec<PermissionRequest> {
+        self.core.permissions.list()
+    }
+
+    /// The permission requests as a stream: those that are pending, then those that come.
+    pub fn permission_requests(&self) -> PermissionRequests {
+        let closed = self.core.stop.clone().cancelled_owned();
+        PermissionRequests::new(self.core.permissions.clone(), closed)
+    }
+
+    /// Calls `callback` with every permission request, until the subscription is dropped.
+    ///
+    /// Those that are pending come first. The callback runs on a thread of its own; it, or
+    /// anybody else, answers with [`respond`](Self::respond) or [`respond_detached`](Self::respond_detached).
+    #[must_use = "dropping the subscription ends it"]
+    pub fn on_permission_request(
+        &self,
+        mut callback: impl FnMut(PermissionRequest) + Send + 'static,
+    ) -> PermissionSubscription {
+        let requests = self.permission_requests().map(|request| (request.event_index, request));
+        let callback =
+            Callback::start(&self.core.runtime, "session-permissions", 0, requests, move |request| {
+                callback(request)
+            });
+        PermissionSubscription { _callback: callback }
+    }
+
+    /// Answers a permission request. The first answer counts.
+    ///
+    /// The answer is stored before it is sent. Fails with
+    /// [`PermissionGone`](ErrorKind::PermissionGone) when it was answered or its turn ended, and with
+    /// [`InvalidInput`](ErrorKind::InvalidInput) when the agent doesn't offer that answer; after any
+    /// other error the request is listed again. Bounded by [`Limits::store`](crate::Limits::store)
+    /// and 10 s for the server to take it.
+    pub async fn respond(&self, request_id: &str, reply: PermissionReply) -> Result<()> {
+        let claim = self.core.permissions.claim(request_id, &reply)?;
+        let answering = Answering { core: &self.core, event_index: claim.event_index, sent: false };
+        let outcome = json!({ "outcome": { "outcome": "selected", "optionId": claim.option } });
+        self.core.reply(&claim.link, &claim.rpc_id, Ok(outcome)).await?;
+        answering.done();
+        Ok(())
+    }
+
+    /// Answers a permission request from where nothing can be awaited, such as a callback. An
+    /// error is logged, and the request listed again.
+    pub fn respond_detached(&self, request_id: impl Into<String>, reply: PermissionReply) {
+        let (session, id) = (self.clone(), request_id.into());
+        self.core.runtime.spawn(async move {
+            if let Err(error) = session.respond(&id, reply).await {
+                tracing::warn!(session = %session.id(), %error, "a permission request could not be answered");
+            }
+        });
+    }
+
+    /// Sends any request to the agent and gives its result.
+    ///
+    /// The agent's session id is added to the parameters when they are an object without one.
+    /// Both envelopes are recorded. A prompt has to go through [`prompt`](Self::prompt). Bounded by
+    /// [`Limits::request`](crate::Limits::request), and before that by what opening the session takes.
+    pub async fn raw_send(&self, method: &str, params: Value) -> Result<Box<RawValue>> {
+        if method == sandbox_agent_persist::envelope::PROMPT {
+            return Err(Error::invalid("send prompts with `prompt`: it keeps their order and their end"));
+        }
+        let (live, _) = self.core.ensure_live().await?;
+        let params = with_session(params, &live.agent_session_id);
+        let answer = self.core.call(&live.link, method, params).await?;
+        read_answer(&answer.payload)
+    }
+
+    /// Sends any notification to the agent; recorded, and bounded, as [`raw_send`](Self::raw_send) is.
+    pub async fn raw_notify(&self, method: &str, params: Value) -> Result<()> {
+        let (live, _) = self.core.ensure_live().await?;
+        self.core.notify(&live.link, method, with_session(params, &live.agent_session_id)).await
+    }
+
+    pub(crate) async fn open(&self) -> Result<ResumeOutcome> {
+        Ok(self.core.ensure_live().await?.1)
+    }
+}
+
+fn with_session(params: Value, agent_session_id: &str) -> Value {
+    match params {
+        Value::Object(mut params) => {
+            params.entry("sessionId").or_insert_with(|| json!(agent_session_id));
+            Value::Object(params)
+        }
+        Value::Null => json!({ "sessionId": agent_session_id }),
+        other => other,
+    }
+}
+
+/// Gives the request back when its answer does not get out, also when the call is dropped.
+struct Answering<'a> {
+    core: &'a SessionCore,
+    event_index: u64,
+    sent: bool,
+}
+
+impl Answering<'_> {
+    fn done(mut self) {
+        self.sent = true;
+    }
+}
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        if self.sent {
+            self.core.permissions.remove(self.event_index);
+        } else {
+            self.core.permissions.unclaim(self.event_index);
+        }
+        self.core.permissions_changed();
+    }
+}

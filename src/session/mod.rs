@@ -1,0 +1,36 @@
+//! A session: what its users hold, and the steps of an event from the process to them.
+
+mod callback;
+mod core;
+mod dispatch;
+mod events;
+mod handle;
+mod open;
+mod outcome;
+mod permission;
+mod prompt;
+mod recorder;
+mod request;
+mod runner;
+mod state;
+mod store;
+mod tail;
+mod transcript;
+mod turn;
+mod view;
+
+pub(crate) use self::core::{Parts, SessionCore};
+pub use events::{Events, From, Subscription};
+pub use handle::Session;
+pub use outcome::{Opened, ResumeOutcome};
+pub use permission::{
+    PermissionPolicy, PermissionReply, PermissionRequest, PermissionRequests, PermissionSubscription,
+};
+pub use prompt::Prompt;
+pub(crate) use recorder::now_ms;
+pub use request::SessionRequest;
+pub(crate) use request::Setup;
+pub use state::SessionState;
+pub(crate) use store::Store;
+pub use turn::{Turn, TurnEvent};
+pub use view::{EventView, SessionEventExt};

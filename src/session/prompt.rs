@@ -1,0 +1,63 @@
+//! What is said to the agent.
+
+use crate::acp_types::{ContentBlock, TextContent};
+
+/// A prompt: text, a content block or several, and how it is to be sent.
+///
+/// ```
+/// use sandbox_agent_sdk::Prompt;
+///
+/// let prompt = Prompt::new("Summarize this repository").idempotency_key("job-17");
+/// # let _ = prompt;
+/// ```
+#[derive(Clone, Debug)]
+pub struct Prompt {
+    pub(crate) blocks: Vec<ContentBlock>,
+    pub(crate) key: Option<String>,
+}
+
+impl Prompt {
+    /// A prompt of text, a block, or blocks.
+    pub fn new(content: impl Into<Self>) -> Self {
+        content.into()
+    }
+
+    /// A key that the store remembers: a second prompt of the session with the same key is
+    /// refused with [`DuplicatePrompt`](crate::ErrorKind::DuplicatePrompt), also by another process
+    /// and after a restart. It holds as long as the store keeps the first prompt's event.
+    #[must_use]
+    pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+}
+
+impl From<&str> for Prompt {
+    fn from(text: &str) -> Self {
+        Self::from(text.to_owned())
+    }
+}
+
+impl From<String> for Prompt {
+    fn from(text: String) -> Self {
+        Self::from(ContentBlock::Text(TextContent::new(text)))
+    }
+}
+
+impl From<&String> for Prompt {
+    fn from(text: &String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+impl From<ContentBlock> for Prompt {
+    fn from(block: ContentBlock) -> Self {
+        Self::from(vec![block])
+    }
+}
+
+impl From<Vec<ContentBlock>> for Prompt {
+    fn from(blocks: Vec<ContentBlock>) -> Self {
+        Self { blocks, key: None }
+    }
+}

@@ -1,0 +1,136 @@
+//! What a session is opened with.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::permission::PermissionPolicy;
+use crate::acp_types::McpServer;
+use crate::error::{Error, Result};
+
+/// The session to open: its id, its agent, and how the agent is set up.
+///
+/// ```
+/// use sandbox_agent_sdk::SessionRequest;
+///
+/// let request = SessionRequest::new("default", "codex").cwd("/repo").mode("plan");
+/// # let _ = request;
+/// ```
+#[derive(Clone, Debug)]
+pub struct SessionRequest {
+    pub(crate) id: String,
+    pub(crate) agent: String,
+    pub(crate) setup: Setup,
+    pub(crate) permissions: PermissionPolicy,
+}
+
+/// What the record keeps, to open the session again in the same way.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Setup {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cwd: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mcp_servers: Option<Vec<McpServer>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mode: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) model: Option<String>,
+    #[serde(rename = "_meta", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) meta: Option<Map<String, Value>>,
+}
+
+impl SessionRequest {
+    /// A session with this id, run by this agent (`claude`, `codex`, `opencode`, …).
+    ///
+    /// The id is the caller's name for it in the store: any text that is not empty.
+    pub fn new(id: impl Into<String>, agent: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            agent: agent.into(),
+            setup: Setup::default(),
+            permissions: PermissionPolicy::Ask,
+        }
+    }
+
+    /// The absolute path in the sandbox that the agent works in; `/` unless told.
+    #[must_use]
+    pub fn cwd(mut self, cwd: impl Into<String>) -> Self {
+        self.setup.cwd = Some(cwd.into());
+        self
+    }
+
+    /// An MCP server (stdio, HTTP or SSE) that the agent is to connect to; call it again for more.
+    #[must_use]
+    pub fn mcp_server(mut self, server: McpServer) -> Self {
+        self.setup.mcp_servers.get_or_insert_default().push(server);
+        self
+    }
+
+    /// The mode to begin in. Opening fails when the agent doesn't offer it, and says what it offers.
+    #[must_use]
+    pub fn mode(mut self, mode: impl Into<String>) -> Self {
+        self.setup.mode = Some(mode.into());
+        self
+    }
+
+    /// The model to use. Opening fails when the agent doesn't offer it, and says what it offers.
+    #[must_use]
+    pub fn model(mut self, model: impl Into<String>) -> Self {
+        self.setup.model = Some(model.into());
+        self
+    }
+
+    /// The `_meta` of the agent's `session/new`.
+    #[must_use]
+    pub fn meta(mut self, meta: Map<String, Value>) -> Self {
+        self.setup.meta = Some(meta);
+        self
+    }
+
+    /// What becomes of permission requests; [`Ask`](PermissionPolicy::Ask) unless told.
+    #[must_use]
+    pub fn permissions(mut self, policy: PermissionPolicy) -> Self {
+        self.permissions = policy;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.id.is_empty() {
+            return Err(Error::invalid("a session's id must not be empty"));
+        }
+        if self.agent.is_empty() {
+            return Err(Error::invalid(
+                "the agent's name must not be empty; agents are `claude`, `codex`, …",
+            ));
+        }
+        match &self.setup.cwd {
+            Some(cwd) if !is_absolute(cwd) => Err(Error::invalid(format!(
+                "the working directory {cwd:?} must be an absolute path in the sandbox"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Absolute in the sandbox, whose system need not be this one.
+fn is_absolute(path: &str) -> bool {
+    path.starts_with('/') || path.as_bytes().get(1) == Some(&b':')
+}
+
+impl Setup {
+    pub(crate) fn read(stored: Option<&Value>) -> Self {
+        // Another program's record may hold what this version can't read; it opens with the defaults then.
+        stored.and_then(|stored| Self::deserialize(stored).ok()).unwrap_or_default()
+    }
+
+    /// What is set here, and for the rest what `stored` says.
+    pub(crate) fn or(self, stored: Self) -> Self {
+        Self {
+            cwd: self.cwd.or(stored.cwd),
+            mcp_servers: self.mcp_servers.or(stored.mcp_servers),
+            mode: self.mode.or(stored.mode),
+            model: self.model.or(stored.model),
+            meta: self.meta.or(stored.meta),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Runs a session's prompts, one after the other, each until it has an outcome.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use sandbox_agent_persist::{ListEventsRequest, SessionEvent, envelope};
+use serde_json::{Map, Value, json};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::core::{Live, SessionCore};
+use super::prompt::Prompt;
+use super::transcript;
+use super::turn::{Outcome, Progress};
+use super::view::{EventView, SessionEventExt};
+use crate::acp::{Answer, Link, Outbound, read_answer};
+use crate::acp_types::{PromptResponse, SessionUpdate};
+use crate::error::{Delivery, Error, ErrorKind, Limit, Result};
+
+/// Where a prompt says in `_meta` by which key it is known.
+const KEY: &str = "sandboxAgent/idempotencyKey";
+/// Further than any turn: "no limit" as an instant.
+const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A prompt in the queue.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) prompt: Prompt,
+    pub(crate) progress: watch::Sender<Progress>,
+    pub(crate) cancel: CancellationToken,
+}
+
+pub(crate) async fn run(core: Arc<SessionCore>, mut jobs: mpsc::Receiver<Job>) {
+    let stop = core.stop.clone();
+    while let Some(Some(job)) = stop.run_until_cancelled(jobs.recv()).await {
+        core.set_running(Some(job.cancel.clone()));
+        let outcome = stop.run_until_cancelled(turn(&core, &job)).await;
+        core.set_running(None);
+        let result = outcome.unwrap_or_else(|| Err(interrupted(&job)));
+        finish(&core, &job, result);
+    }
+    jobs.close();
+    while let Ok(job) = jobs.try_recv() {
+        finish(&core, &job, Err(Error::closed().with_delivery(Delivery::NotSent)));
+    }
+}
+
+/// The SDK ended during the turn; the agent may go on with it.
+fn interrupted(job: &Job) -> Error {
+    let sent = job.progress.borrow().first.is_some();
+    Error::closed().with_delivery(if sent { Delivery::Unknown } else { Delivery::NotSent })
+}
+
+fn finish(core: &SessionCore, job: &Job, result: Result<PromptResponse>) {
+    let last = core.tail.last();
+    job.progress.send_modify(|progress| progress.outcome = Some(Outcome { last, result }));
+}
+
+async fn turn(core: &Arc<SessionCore>, job: &Job) -> Result<PromptResponse> {
+    let begun = job.cancel.run_until_cancelled(begin(core, job)).await;
+    let Some(begun) = begun else {
+        return Err(Error::new(ErrorKind::Cancelled, "the turn was cancelled before it was sent")
+            .with_delivery(Delivery::NotSent));
+    };
+    let Begun { live, outbound, rpc_id } = begun.map_err(|error| error.or_delivery(Delivery::NotSent))?;
+    // From here on the prompt is stored: it is posted, or its end is recorded.
+    let stored = store(core, job, &live.link, &outbound).await?;
+    job.progress.send_modify(|progress| progress.first = Some(stored));
+    core.transcript_due.store(false, Ordering::Release);
+    core.touch();
+    let answer = live.link.expect_answer(rpc_id.clone());
+    live.link.post_request(rpc_id.clone(), &outbound.payload);
+    let ended = Running { core, live: &live, job, stored }.wait(answer).await;
+    live.link.pending.forget(&rpc_id);
+    core.cancel_permissions().await;
+    match ended {
+        Ok(event) => read_answer(&event.payload),
+        Err(error) => {
+            let reason = reason(&error);
+            let id: Value = serde_json::from_str(&rpc_id).unwrap_or_default();
+            core.note(&live.link, envelope::TURN_ENDED, json!({ "id": id, "reason": reason })).await;
+            Err(error)
+        }
+    }
+}
+
+struct Begun {
+    live: Live,
+    outbound: Outbound,
+    rpc_id: String,
+}
+
+/// All that comes before the prompt is stored; dropping it leaves nothing behind.
+async fn begin(core: &Arc<SessionCore>, job: &Job) -> Result<Begun> {
+    let (live, _) = core.ensure_live().await?;
+    let mut blocks = Vec::new();
+    if core.transcript_due.load(Ordering::Acquire)
+        && let Some(block) = transcript::block(&core.store, &core.id, core.limits.transcript_chars).await?
+    {
+        blocks.push(block);
+    }
+    for block in &job.prompt.blocks {
+        blocks.push(
+            serde_json::to_value(block)
+                .map_err(|error| Error::invalid("the prompt can't be written as JSON").with_source(error))?,
+        );
+    }
+    if blocks.is_empty() {
+        return Err(Error::invalid("a prompt needs at least one content block"));
+    }
+    let mut params = Map::new();
+    params.insert("sessionId".into(), json!(live.agent_session_id));
+    params.insert("prompt".into(), Value::Array(blocks));
+    if let Some(key) = &job.prompt.key {
+        params.insert("_meta".into(), json!({ KEY: key }));
+    }
+    let outbound = Outbound::request(envelope::PROMPT, params)?;
+    let rpc_id = outbound.rpc_id.clone().unwrap_or_default();
+    Ok(Begun { live, outbound, rpc_id })
+}
+
+/// Stores the prompt, under its key where it has one.
+async fn store(core: &SessionCore, job: &Job, link: &Link, outbound: &Outbound) -> Result<u64> {
+    let id = match &job.prompt.key {
+        Some(key) => format!("{}:prompt:{key}", core.id),
+        None => format!(
+            "{}:c:{}",
+            link.server_id,
+            outbound.rpc_id.as_deref().unwrap_or_default().trim_matches('"')
+        ),
+    };
+    core.store_as(link, id, outbound).await?.ok_or_else(|| {
+        Error::new(
+            ErrorKind::DuplicatePrompt,
+            "a prompt with this idempotency key is stored already; read the session's events for its outcome",
+        )
+        .with_delivery(Delivery::Unknown)
+    })
+}
+
+/// Why a turn has no response, for the record.
+fn reason(error: &Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::AgentExited { .. } | ErrorKind::ProcessGone => "process_ended",
+        ErrorKind::TimedOut(Limit::Cancel) | ErrorKind::Cancelled => "cancelled",
+        ErrorKind::TimedOut(_) => "timed_out",
+        _ if error.delivery() == Some(Delivery::NotSent) => "not_sent",
+        _ => "lost",
+    }
+}
+
+/// Whether this is something that an agent does for a prompt, and not by itself.
+fn is_work(view: &EventView) -> bool {
+    use SessionUpdate::{AgentMessageChunk, AgentThoughtChunk, Plan, ToolCall, ToolCallUpdate};
+    match view {
+        EventView::PermissionRequest(_) => true,
+        EventView::Update(notification) => matches!(
+            notification.update,
+            AgentMessageChunk(_) | AgentThoughtChunk(_) | Plan(_) | ToolCall(_) | ToolCallUpdate(_)
+        ),
+        _ => false,
+    }
+}
+
+/// A turn whose prompt was posted.
+struct Running<'a> {
+    core: &'a Arc<SessionCore>,
+    live: &'a Live,
+    job: &'a Job,
+    /// The index of the prompt.
+    stored: u64,
+}
+
+impl Running<'_> {
+    /// Waits for the response, within the limits.
+    async fn wait(&self, mut answer: oneshot::Receiver<Answer>) -> Result<Arc<SessionEvent>> {
+        let started = Instant::now();
+        let mut permissions = self.core.permissions.watch();
+        loop {
+            let (deadline, limit) = self.deadline(started);
+            tokio::select! {
+                biased;
+                answered = &mut answer => return self.judge(answered).await,
+                () = self.job.cancel.cancelled() => return self.cancel(answer).await,
+                () = sleep_until(deadline) => {
+                    // The agent may have spoken since the deadline was taken.
+                    if self.deadline(started).0 <= Instant::now() {
+                        let ended = self.cancel(answer).await;
+                        let executed = ended.is_ok();
+                        return Err(self.ran_out(limit, executed).await);
+                    }
+                }
+                changed = permissions.changed() => {
+                    if changed.is_err() { return Err(Error::closed()) }
+                    self.core.touch();
+                }
+            }
+        }
+    }
+
+    /// The next limit that ends the turn.
+    fn deadline(&self, started: Instant) -> (Instant, Limit) {
+        let limits = &self.core.limits;
+        let asked = self.core.permissions.oldest();
+        let total = limits.turn.map(|limit| (started + limit, Limit::Turn));
+        let waiting = match asked {
+            Some(since) => limits.permission.map(|limit| (since + limit, Limit::Permission)),
+            None => limits.silence.map(|limit| (self.core.activity().max(started) + limit, Limit::Silence)),
+        };
+        let next = total.into_iter().chain(waiting).min_by_key(|(deadline, _)| *deadline);
+        next.unwrap_or((started + FAR, Limit::Turn))
+    }
+
+    async fn judge(&self, answered: Result<Answer, oneshot::error::RecvError>) -> Result<Arc<SessionEvent>> {
+        match answered.unwrap_or_else(|_| Err(Error::closed())) {
+            Ok(event) => Ok(event),
+            Err(error) if error.delivery() == Some(Delivery::NotSent) => Err(error),
+            Err(error) => Err(error.with_delivery(self.delivery().await)),
+        }
+    }
+
+    /// What is known without a response: an agent that works since the prompt was stored got it.
+    async fn delivery(&self) -> Delivery {
+        let store = &self.core.store;
+        let request = ListEventsRequest::new(&self.core.id).after_index(self.stored);
+        let page = store.call(|| store.driver.list_events(request.clone())).await;
+        let worked = page.is_ok_and(|page| page.items.iter().any(|event| is_work(&event.view())));
+        if worked { Delivery::Executed } else { Delivery::Unknown }
+    }
+
+    /// Has the agent end the turn; where it doesn't, ends its process.
+    async fn cancel(&self, answer: oneshot::Receiver<Answer>) -> Result<Arc<SessionEvent>> {
+        let (core, link) = (self.core, &self.live.link);
+        let limit = core.limits.cancel;
+        let settle = async {
+            core.cancel_permissions().await;
+            let params = json!({ "sessionId": self.live.agent_session_id });
+            if let Err(error) = core.notify(link, "session/cancel", params).await {
+                tracing::debug!(session = %core.id, %error, "the agent could not be told to stop");
+            }
+            self.judge(answer.await).await
+        };
+        match timeout(limit, settle).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                let error = Error::new(
+                    ErrorKind::TimedOut(Limit::Cancel),
+                    format!(
+                        "the agent did not end the cancelled turn within {limit:?}; its process was ended"
+                    ),
+                )
+                .with_delivery(self.delivery().await);
+                link.delete().await;
+                link.bury(&error);
+                Err(error)
+            }
+        }
+    }
+
+    async fn ran_out(&self, limit: Limit, executed: bool) -> Error {
+        let limits = &self.core.limits;
+        let (what, bound) = match limit {
+            Limit::Silence => ("nothing came from the agent for", limits.silence),
+            Limit::Permission => ("a permission was not answered within", limits.permission),
+            _ => ("the turn lasted longer than", limits.turn),
+        };
+        let bound = bound.unwrap_or_default();
+        let delivery = if executed { Delivery::Executed } else { self.delivery().await };
+        Error::new(ErrorKind::TimedOut(limit), format!("{what} {bound:?}; the turn was cancelled"))
+            .with_delivery(delivery)
+    }
+}

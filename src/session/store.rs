@@ -1,0 +1,106 @@
+//! Calls of the store, bounded in time and tried again while it is unavailable.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use sandbox_agent_persist::{PersistError, PersistErrorKind, SessionPersistDriver};
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// The store, with the budget that each call of it has.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    pub(crate) driver: Arc<dyn SessionPersistDriver>,
+    budget: Duration,
+}
+
+impl Store {
+    pub(crate) fn new(driver: Arc<dyn SessionPersistDriver>, budget: Duration) -> Self {
+        Self { driver, budget }
+    }
+
+    /// Calls the store until it answers or the budget is used up.
+    ///
+    /// A call that is dropped at the budget's end may still have worked; so may one that failed.
+    /// Trying again is safe all the same: a known event id is a duplicate.
+    pub(crate) async fn call<T, F>(&self, mut call: impl FnMut() -> F) -> Result<T, PersistError>
+    where
+        F: Future<Output = Result<T, PersistError>>,
+    {
+        let deadline = Instant::now() + self.budget;
+        let delays = ExponentialBuilder::new()
+            .with_min_delay(Duration::from_millis(10))
+            .with_max_delay(Duration::from_secs(1))
+            .with_jitter()
+            .without_max_times();
+        let mut delays = delays.build();
+        loop {
+            let error = match timeout_at(deadline, call()).await {
+                Ok(Err(error)) if error.is_unavailable() => error,
+                Ok(answer) => return answer,
+                Err(_) => return Err(self.too_slow()),
+            };
+            let delay = delays.next().unwrap_or_default();
+            if Instant::now() + delay >= deadline {
+                return Err(error);
+            }
+            tracing::debug!(%error, ?delay, "the session store is unavailable; trying again");
+            sleep(delay).await;
+        }
+    }
+
+    fn too_slow(&self) -> PersistError {
+        PersistError::new(
+            PersistErrorKind::Unavailable,
+            format!("the session store did not answer within {:?}", self.budget),
+        )
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use sandbox_agent_persist_memory::MemorySessionPersistDriver;
+
+    use super::*;
+
+    fn store() -> Store {
+        Store::new(Arc::new(MemorySessionPersistDriver::new()), Duration::from_secs(30))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unavailable_store_is_tried_again_until_the_budget_ends() {
+        let start = Instant::now();
+        let mut calls = 0;
+        let error = store()
+            .call(|| {
+                calls += 1;
+                async { Err::<(), _>(PersistError::new(PersistErrorKind::Unavailable, "busy")) }
+            })
+            .await
+            .unwrap_err();
+        assert_eq!(error.to_string(), "busy");
+        assert!(calls > 10);
+        assert!(start.elapsed() <= Duration::from_secs(30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_never_answers_is_given_up() {
+        let start = Instant::now();
+        let error = store().call(std::future::pending::<Result<(), _>>).await.unwrap_err();
+        assert!(error.is_unavailable());
+        assert_eq!(start.elapsed(), Duration::from_secs(30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_error_is_not_tried_again() {
+        let mut calls = 0;
+        let call = || {
+            calls += 1;
+            async { Err::<(), _>(PersistError::new(PersistErrorKind::Corrupt, "torn")) }
+        };
+        assert!(store().call(call).await.is_err());
+        assert_eq!(calls, 1);
+    }
+}

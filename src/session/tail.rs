@@ -1,0 +1,177 @@
+//! The newest events in memory, and a reader that goes from the store over to them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sandbox_agent_persist::{ListEventsRequest, PersistErrorKind, SessionEvent};
+use tokio::sync::watch;
+
+use super::store::Store;
+use crate::error::{Error, Result};
+
+/// How many events a reader takes at once: few enough to hold, enough that a lock or a query a
+/// batch is nothing.
+const BATCH: usize = 256;
+
+/// The newest events of a session that are stored, within a number of bytes.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    newest: Mutex<Newest>,
+    mark: watch::Sender<Mark>,
+    max_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Newest {
+    events: VecDeque<Arc<SessionEvent>>,
+    bytes: usize,
+}
+
+/// How far the record goes, and whether it goes on.
+#[derive(Clone, Debug)]
+pub(crate) struct Mark {
+    pub(crate) last: u64,
+    pub(crate) end: Option<End>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    /// Nothing more is recorded by this SDK.
+    Closed,
+    /// The store failed.
+    Failed(Error),
+}
+
+impl Tail {
+    pub(crate) fn new(last: u64, max_bytes: usize) -> Self {
+        let mark = watch::Sender::new(Mark { last, end: None });
+        Self { newest: Mutex::default(), mark, max_bytes }
+    }
+
+    pub(crate) fn last(&self) -> u64 {
+        self.mark.borrow().last
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Mark> {
+        self.mark.subscribe()
+    }
+
+    /// Shows events that are stored. They follow the last one without a hole.
+    pub(crate) fn publish(&self, events: Vec<Arc<SessionEvent>>) {
+        let Some(last) = events.last().map(|event| event.event_index) else { return };
+        {
+            let mut newest = self.lock();
+            for event in events {
+                newest.bytes += event.size();
+                newest.events.push_back(event);
+            }
+            while newest.bytes > self.max_bytes {
+                let Some(oldest) = newest.events.pop_front() else { break };
+                newest.bytes -= oldest.size();
+            }
+        }
+        self.mark.send_modify(|mark| mark.last = last);
+    }
+
+    pub(crate) fn end(&self, end: End) {
+        self.mark.send_if_modified(|mark| {
+            let first = mark.end.is_none();
+            if first {
+                mark.end = Some(end);
+            }
+            first
+        });
+    }
+
+    /// Some events after `index` if they are in memory; `None` when the store has to be asked.
+    fn after(&self, index: u64) -> Option<VecDeque<Arc<SessionEvent>>> {
+        let newest = self.lock();
+        let first = newest.events.front()?.event_index;
+        let skip = usize::try_from((index + 1).checked_sub(first)?).ok()?;
+        Some(newest.events.iter().skip(skip).take(BATCH).cloned().collect())
+    }
+
+    /// Nothing panics while it holds the lock, and the queue is whole at every step.
+    fn lock(&self) -> MutexGuard<'_, Newest> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads a session's events in order from any index on: without a hole, without a double.
+#[derive(Debug)]
+pub(crate) struct TailReader {
+    tail: Arc<Tail>,
+    mark: watch::Receiver<Mark>,
+    store: Store,
+    session_id: String,
+    /// The last index that was given out, or that is not wanted.
+    after: u64,
+    read: VecDeque<Arc<SessionEvent>>,
+    /// Whether the failure that ended the record was given.
+    failed: bool,
+}
+
+impl TailReader {
+    pub(crate) fn new(tail: Arc<Tail>, store: Store, session_id: String, after: u64) -> Self {
+        let mark = tail.watch();
+        Self { tail, mark, store, session_id, after, read: VecDeque::new(), failed: false }
+    }
+
+    /// The last index that was given out, or that is not wanted.
+    pub(crate) fn position(&self) -> u64 {
+        self.after
+    }
+
+    /// The next event; `None` when the record ended and all of it was read. An error of the store
+    /// is given once, and reading goes on after it: where events were evicted, behind them.
+    pub(crate) async fn next(&mut self) -> Option<Result<Arc<SessionEvent>>> {
+        loop {
+            if let Some(event) = self.read.pop_front() {
+                self.after = event.event_index;
+                return Some(Ok(event));
+            }
+            let mark = self.mark.borrow_and_update().clone();
+            if mark.last > self.after {
+                if let Err(error) = self.fill().await {
+                    return Some(Err(error));
+                }
+                continue;
+            }
+            match mark.end {
+                None => {}
+                Some(End::Closed) => return None,
+                Some(End::Failed(error)) => {
+                    return (!std::mem::replace(&mut self.failed, true)).then_some(Err(error));
+                }
+            }
+            // The tail is in `self`, so that the sender lives.
+            self.mark.changed().await.ok()?;
+        }
+    }
+
+    async fn fill(&mut self) -> Result<()> {
+        if let Some(events) = self.tail.after(self.after).filter(|events| !events.is_empty()) {
+            self.read = events;
+            return Ok(());
+        }
+        let request = ListEventsRequest::new(&self.session_id).after_index(self.after).limit(BATCH);
+        match self.store.call(|| self.store.driver.list_events(request.clone())).await {
+            Ok(page) => {
+                self.read = page.items.into_iter().map(Arc::new).collect();
+                if self.read.is_empty() {
+                    return Err(Error::protocol(format!(
+                        "the store has no event after {} although it stored one",
+                        self.after
+                    )));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                if let PersistErrorKind::Evicted { to, .. } = error.kind() {
+                    self.after = self.after.max(to);
+                }
+                Err(error.into())
+            }
+        }
+    }
+}

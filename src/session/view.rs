@@ -1,0 +1,81 @@
+//! Typed views of a stored envelope, made when asked for.
+
+use sandbox_agent_persist::{RawValue, Sender, SessionEvent, envelope};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::acp::Gap;
+use crate::acp_types::{
+    ContentBlock, PromptRequest, RequestPermissionRequest, SessionNotification, SessionUpdate,
+};
+
+/// What a stored envelope says.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum EventView {
+    /// The prompt that began a turn.
+    Prompt(PromptRequest),
+    /// An update of the agent: message text, a tool call, a plan, …
+    Update(SessionNotification),
+    /// The agent asks for a permission.
+    PermissionRequest(RequestPermissionRequest),
+    /// Events that were lost.
+    Gap(Gap),
+    /// Anything else, or what this version can't read; the payload has it whole.
+    Other,
+}
+
+/// What can be read from a [`SessionEvent`].
+pub trait SessionEventExt {
+    /// Parses the payload. It never fails: what is unknown is [`EventView::Other`].
+    fn view(&self) -> EventView;
+
+    /// The text of an agent's message chunk.
+    fn agent_text(&self) -> Option<String>;
+}
+
+impl SessionEventExt for SessionEvent {
+    fn view(&self) -> EventView {
+        match envelope::kind(&self.payload) {
+            envelope::Kind::Request { method, .. } if method == envelope::PROMPT => {
+                params(&self.payload).map_or(EventView::Other, EventView::Prompt)
+            }
+            envelope::Kind::Request { method, .. } if method == "session/request_permission" => {
+                params(&self.payload).map_or(EventView::Other, EventView::PermissionRequest)
+            }
+            envelope::Kind::Notification { method } if method == "session/update" => {
+                params(&self.payload).map_or(EventView::Other, EventView::Update)
+            }
+            envelope::Kind::Notification { .. } => {
+                Gap::read(&self.payload).map_or(EventView::Other, EventView::Gap)
+            }
+            _ => EventView::Other,
+        }
+    }
+
+    fn agent_text(&self) -> Option<String> {
+        if self.sender != Sender::Agent {
+            return None;
+        }
+        match self.view() {
+            EventView::Update(SessionNotification {
+                update: SessionUpdate::AgentMessageChunk(chunk),
+                ..
+            }) => match chunk.content {
+                ContentBlock::Text(text) => Some(text.text),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+pub(crate) fn params<T: DeserializeOwned>(payload: &RawValue) -> Option<T> {
+    #[derive(Deserialize)]
+    struct Call<'a> {
+        #[serde(borrow)]
+        params: &'a RawValue,
+    }
+    let call: Call<'_> = serde_json::from_str(payload.get()).ok()?;
+    serde_json::from_str(call.params.get()).ok()
+}
