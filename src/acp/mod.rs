@@ -1,6 +1,7 @@
 //! One agent process over ACP: order, doubles, holes, and who waits for an answer.
 
 mod envelope;
+mod fetch;
 mod gap;
 mod link;
 mod pending;

@@ -8,6 +8,7 @@ use reqwest::StatusCode;
 use tokio::time::{Instant, sleep};
 
 use super::link::Link;
+use super::sequence::Way;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sse::{Budget, EventSource, Item, Permit, Reconnect};
 
@@ -16,12 +17,14 @@ use crate::sse::{Budget, EventSource, Item, Permit, Reconnect};
 pub(crate) enum Signal {
     Event {
         id: u64,
+        way: Way,
         data: String,
         permit: Permit,
         stalled: bool,
     },
     Unreadable {
         id: u64,
+        way: Way,
         too_large: bool,
         head: String,
     },
@@ -33,6 +36,10 @@ pub(crate) enum Signal {
     SettleByHints,
     Refilled {
         covered: u64,
+    },
+    /// A probe ended that began when the stream was at `passed`.
+    Probed {
+        passed: u64,
     },
     Exited(Error),
     /// No event comes any more.
@@ -128,7 +135,7 @@ fn is_missing(error: &Error) -> bool {
 }
 
 /// A refusal that no second try changes.
-fn is_final(error: &Error) -> bool {
+pub(super) fn is_final(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::Unauthorized => true,
         ErrorKind::Refused(problem) => {
@@ -146,7 +153,7 @@ async fn pump(link: &Link, budget: &Budget, mut source: EventSource) -> Error {
             Ok(None) => return Error::new(ErrorKind::Unreachable, "the server ended the event stream"),
             Err(error) => return error,
         };
-        let Some(signal) = signal(item, budget).await else { continue };
+        let Some(signal) = signal(item, Way::Stream, budget).await else { continue };
         if link.signals.send(signal).is_err() {
             return Error::closed();
         }
@@ -154,14 +161,14 @@ async fn pump(link: &Link, budget: &Budget, mut source: EventSource) -> Error {
 }
 
 /// Waits for room, so that a store that is slower than the agent stops the reading.
-pub(super) async fn signal(item: Item, budget: &Budget) -> Option<Signal> {
+pub(super) async fn signal(item: Item, way: Way, budget: &Budget) -> Option<Signal> {
     Some(match item {
         Item::Event { id, data } => {
             let (permit, stalled) = budget.take(data.len()).await?;
-            Signal::Event { id, data, permit, stalled }
+            Signal::Event { id, way, data, permit, stalled }
         }
         Item::Heartbeat => Signal::Heartbeat,
-        Item::Unreadable { id: Some(id), too_large, head } => Signal::Unreadable { id, too_large, head },
+        Item::Unreadable { id: Some(id), too_large, head } => Signal::Unreadable { id, way, too_large, head },
         // Without an id it shows as a hole.
         Item::Unreadable { id: None, .. } => return None,
     })

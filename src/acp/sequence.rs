@@ -31,6 +31,15 @@ pub(crate) enum Slot<T> {
     Unreadable(GapCause),
 }
 
+/// Which of the two ways an event came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The running stream. What it has passed over it will not bring any more.
+    Stream,
+    /// A GET beside it, which may be ahead: what is missing before its events may still be on the stream.
+    Aside,
+}
+
 /// A refill that brought nothing although later events are known is tried so often.
 const FRUITLESS: u8 = 3;
 
@@ -38,6 +47,8 @@ const FRUITLESS: u8 = 3;
 pub(crate) struct Sequence<T> {
     /// All up to here were delivered, or named in a gap.
     done: u64,
+    /// How far the running stream is.
+    passed: u64,
     waiting: BTreeMap<u64, Slot<T>>,
     refilling: bool,
     fruitless: u8,
@@ -47,7 +58,7 @@ pub(crate) struct Sequence<T> {
 
 impl<T> Sequence<T> {
     pub(crate) fn new(done: u64) -> Self {
-        Self { done, waiting: BTreeMap::new(), refilling: false, fruitless: 0, stalled: false }
+        Self { done, passed: done, waiting: BTreeMap::new(), refilling: false, fruitless: 0, stalled: false }
     }
 
     /// Where a new connection goes on.
@@ -55,9 +66,8 @@ impl<T> Sequence<T> {
         self.done
     }
 
-    /// The largest id that is known.
-    pub(crate) fn highest(&self) -> u64 {
-        self.waiting.keys().next_back().copied().unwrap_or(self.done)
+    pub(crate) fn passed(&self) -> u64 {
+        self.passed
     }
 
     pub(crate) fn stalled(&mut self) {
@@ -69,7 +79,10 @@ impl<T> Sequence<T> {
         self.stalled = false;
     }
 
-    pub(crate) fn arrive(&mut self, id: u64, slot: Slot<T>, steps: &mut Vec<Step<T>>) {
+    pub(crate) fn arrive(&mut self, id: u64, way: Way, slot: Slot<T>, steps: &mut Vec<Step<T>>) {
+        if way == Way::Stream {
+            self.passed = self.passed.max(id);
+        }
         if id <= self.done {
             return;
         }
@@ -82,15 +95,34 @@ impl<T> Sequence<T> {
         self.refilling = false;
         if covered > self.done {
             self.fruitless = 0;
-            self.give_up(covered, steps);
-        } else if !self.waiting.is_empty() {
+            self.give_up(covered.min(self.passed), steps);
+        } else {
             self.fruitless += 1;
             if self.fruitless >= FRUITLESS {
                 self.fruitless = 0;
-                self.give_up(self.highest(), steps);
+                self.give_up(self.passed, steps);
             }
         }
         self.advance(steps);
+    }
+
+    /// A probe ended that began when the stream was at `passed`. Where the stream has been quiet
+    /// since, it brings nothing of what the probe saw.
+    pub(crate) fn probed(&mut self, passed: u64, steps: &mut Vec<Step<T>>) {
+        if passed == self.passed {
+            self.passed = self.highest();
+            self.advance(steps);
+        }
+    }
+
+    /// No event comes any more: what waits is delivered, and what is missing named.
+    pub(crate) fn finish(&mut self, steps: &mut Vec<Step<T>>) {
+        self.passed = self.highest();
+        self.give_up(self.passed, steps);
+    }
+
+    fn highest(&self) -> u64 {
+        self.waiting.keys().next_back().copied().unwrap_or(self.done).max(self.passed)
     }
 
     /// Delivers what is there up to `limit`, and names what is not.
@@ -110,9 +142,9 @@ impl<T> Sequence<T> {
 
     fn advance(&mut self, steps: &mut Vec<Step<T>>) {
         self.deliver(steps);
-        if let (Some((&until, _)), false) = (self.waiting.last_key_value(), self.refilling) {
+        if self.passed > self.done && !self.refilling {
             self.refilling = true;
-            steps.push(Step::Refill { after: self.done, until });
+            steps.push(Step::Refill { after: self.done, until: self.passed });
         }
     }
 
@@ -129,14 +161,25 @@ impl<T> Sequence<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::Step::{Deliver, Gap, Refill};
     use super::*;
 
-    fn arrive(sequence: &mut Sequence<u64>, ids: impl IntoIterator<Item = u64>) -> Vec<Step<u64>> {
+    const LOST: GapCause = GapCause::ServerDropped;
+
+    fn come(sequence: &mut Sequence<u64>, way: Way, ids: impl IntoIterator<Item = u64>) -> Vec<Step<u64>> {
         let mut steps = Vec::new();
         for id in ids {
-            sequence.arrive(id, Slot::Event(id), &mut steps);
+            sequence.arrive(id, way, Slot::Event(id), &mut steps);
         }
         steps
+    }
+
+    fn stream(sequence: &mut Sequence<u64>, ids: impl IntoIterator<Item = u64>) -> Vec<Step<u64>> {
+        come(sequence, Way::Stream, ids)
+    }
+
+    fn aside(sequence: &mut Sequence<u64>, ids: impl IntoIterator<Item = u64>) -> Vec<Step<u64>> {
+        come(sequence, Way::Aside, ids)
     }
 
     fn refilled(sequence: &mut Sequence<u64>, covered: u64) -> Vec<Step<u64>> {
@@ -148,73 +191,91 @@ mod tests {
     #[test]
     fn doubles_are_dropped() {
         let mut sequence = Sequence::new(0);
-        let steps = arrive(&mut sequence, [1, 1, 2, 1, 2, 3]);
-        assert_eq!(steps, [Step::Deliver(1, 1), Step::Deliver(2, 2), Step::Deliver(3, 3)]);
+        let steps = stream(&mut sequence, [1, 1, 2, 1, 2, 3]);
+        assert_eq!(steps, [Deliver(1, 1), Deliver(2, 2), Deliver(3, 3)]);
     }
 
     #[test]
     fn a_jump_is_refilled_at_once_and_only_once() {
         let mut sequence = Sequence::new(0);
-        let steps = arrive(&mut sequence, [1, 5, 6, 9]);
-        assert_eq!(steps, [Step::Deliver(1, 1), Step::Refill { after: 1, until: 5 }]);
-        let steps = arrive(&mut sequence, [2, 3, 4]);
-        let delivered: Vec<_> = (2..=6).map(|id| Step::Deliver(id, id)).collect();
-        assert_eq!(steps, delivered);
-        assert_eq!(refilled(&mut sequence, 5), [Step::Refill { after: 6, until: 9 }]);
+        let steps = stream(&mut sequence, [1, 5, 6, 9]);
+        assert_eq!(steps, [Deliver(1, 1), Refill { after: 1, until: 5 }]);
+        let steps = aside(&mut sequence, [2, 3, 4]);
+        assert_eq!(steps, (2..=6).map(|id| Deliver(id, id)).collect::<Vec<_>>());
+        assert_eq!(refilled(&mut sequence, 5), [Refill { after: 6, until: 9 }]);
     }
 
     #[test]
     fn what_a_refill_does_not_bring_is_a_gap() {
         let mut sequence = Sequence::new(0);
-        arrive(&mut sequence, [1, 8]);
-        arrive(&mut sequence, [5]);
+        stream(&mut sequence, [1, 8]);
+        aside(&mut sequence, [5]);
         let steps = refilled(&mut sequence, 8);
-        assert_eq!(
-            steps,
-            [
-                Step::Gap { from: 2, to: 4, cause: GapCause::ServerDropped },
-                Step::Deliver(5, 5),
-                Step::Gap { from: 6, to: 7, cause: GapCause::ServerDropped },
-                Step::Deliver(8, 8),
-            ]
-        );
+        let gap = |from, to| Gap { from, to, cause: LOST };
+        assert_eq!(steps, [gap(2, 4), Deliver(5, 5), gap(6, 7), Deliver(8, 8)]);
     }
 
     #[test]
     fn a_refill_that_broke_off_judges_only_what_it_saw() {
         let mut sequence = Sequence::new(0);
-        arrive(&mut sequence, [1, 9]);
-        arrive(&mut sequence, [3]);
+        stream(&mut sequence, [1, 9]);
+        aside(&mut sequence, [3]);
         let steps = refilled(&mut sequence, 3);
         assert_eq!(
             steps,
-            [
-                Step::Gap { from: 2, to: 2, cause: GapCause::ServerDropped },
-                Step::Deliver(3, 3),
-                Step::Refill { after: 3, until: 9 },
-            ]
+            [Gap { from: 2, to: 2, cause: LOST }, Deliver(3, 3), Refill { after: 3, until: 9 }]
         );
+    }
+
+    #[test]
+    fn a_refill_that_is_ahead_of_the_stream_gives_up_nothing_that_is_on_its_way() {
+        let mut sequence = Sequence::new(0);
+        stream(&mut sequence, [1, 3]);
+        aside(&mut sequence, [90]);
+        assert_eq!(refilled(&mut sequence, 90), [Gap { from: 2, to: 2, cause: LOST }, Deliver(3, 3)]);
+        let steps = stream(&mut sequence, 4..=89);
+        assert_eq!(steps, (4..=90).map(|id| Deliver(id, id)).collect::<Vec<_>>());
     }
 
     #[test]
     fn a_refill_that_brings_nothing_is_tried_again_before_it_is_a_gap() {
         let mut sequence = Sequence::new(0);
-        arrive(&mut sequence, [4]);
+        stream(&mut sequence, [4]);
         sequence.stalled();
         for _ in 1..FRUITLESS {
-            assert_eq!(refilled(&mut sequence, 0), [Step::Refill { after: 0, until: 4 }]);
+            assert_eq!(refilled(&mut sequence, 0), [Refill { after: 0, until: 4 }]);
         }
-        assert_eq!(
-            refilled(&mut sequence, 0),
-            [Step::Gap { from: 1, to: 3, cause: GapCause::StoreTooSlow }, Step::Deliver(4, 4)]
-        );
+        let gap = Gap { from: 1, to: 3, cause: GapCause::StoreTooSlow };
+        assert_eq!(refilled(&mut sequence, 0), [gap, Deliver(4, 4)]);
+    }
+
+    #[test]
+    fn what_only_a_probe_saw_counts_when_the_stream_was_quiet() {
+        let mut sequence = Sequence::new(0);
+        stream(&mut sequence, [1]);
+        assert_eq!(aside(&mut sequence, [2]), [Deliver(2, 2)]);
+        aside(&mut sequence, [5]);
+        let mut steps = Vec::new();
+        sequence.probed(0, &mut steps);
+        assert_eq!(steps, [], "the stream moved during the probe");
+        sequence.probed(1, &mut steps);
+        assert_eq!(steps, [Refill { after: 2, until: 5 }]);
+    }
+
+    #[test]
+    fn at_the_end_all_that_waits_is_delivered() {
+        let mut sequence = Sequence::new(0);
+        stream(&mut sequence, [1, 3]);
+        let mut steps = Vec::new();
+        sequence.finish(&mut steps);
+        assert_eq!(steps, [Gap { from: 2, to: 2, cause: LOST }, Deliver(3, 3)]);
     }
 
     #[test]
     fn an_unreadable_event_is_a_gap_without_a_refill() {
-        let mut sequence = Sequence::new(0);
+        let mut sequence = Sequence::<u64>::new(0);
         let mut steps = Vec::new();
-        sequence.arrive(1, Slot::Unreadable(GapCause::TooLarge), &mut steps);
-        assert_eq!(steps, [Step::<u64>::Gap { from: 1, to: 1, cause: GapCause::TooLarge }]);
+        sequence.arrive(1, Way::Stream, Slot::Unreadable(GapCause::TooLarge), &mut steps);
+        assert_eq!(steps, [Gap { from: 1, to: 1, cause: GapCause::TooLarge }]);
     }
 }

@@ -2,27 +2,21 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use sandbox_agent_persist::RawValue;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
+use super::fetch::{Fetch, PROBE};
 use super::gap::{Gap, GapCause};
 use super::link::{Inbound, Link};
-use super::reader::{Signal, signal};
-use super::sequence::{Sequence, Slot, Step};
+use super::reader::Signal;
+use super::sequence::{Sequence, Slot, Step, Way};
 use crate::error::{Error, ErrorKind};
-use crate::sse::{Budget, EventSource, Item, Permit};
+use crate::sse::{Budget, Permit};
 
 /// Refills have room of their own: were they to wait behind the events that wait for them, nothing moved.
 const REFILL_BYTES: usize = 16 * 1024 * 1024;
-/// The ring is sent at once; a stream that is quiet for so long has no more of it.
-const QUIET: Duration = Duration::from_millis(250);
-/// A probe never lasts longer, however much the agent writes.
-const PROBE: Duration = Duration::from_secs(2);
-/// The pause after a refill that could not even connect.
-const PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) struct Sequencer<F> {
     link: Arc<Link>,
@@ -52,13 +46,13 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
     /// Returns the error that ends the process.
     fn step(&mut self, signal: Signal) -> Option<Error> {
         match signal {
-            Signal::Event { id, data, permit, stalled } => {
+            Signal::Event { id, way, data, permit, stalled } => {
                 if stalled {
                     self.sequence.stalled();
                 }
-                self.arrive(id, data, permit);
+                self.arrive(id, way, data, permit);
             }
-            Signal::Unreadable { id, too_large, head } => self.unreadable(id, too_large, &head),
+            Signal::Unreadable { id, way, too_large, head } => self.unreadable(id, way, too_large, &head),
             Signal::Connected | Signal::Probe => self.probe(),
             Signal::Heartbeat => {
                 self.sequence.kept_up();
@@ -67,9 +61,8 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
                 }
             }
             Signal::SettleByHints => self.settle_by_hints(),
-            Signal::Refilled { covered } => {
-                self.sequence.refilled(covered, &mut self.steps);
-            }
+            Signal::Refilled { covered } => self.sequence.refilled(covered, &mut self.steps),
+            Signal::Probed { passed } => self.sequence.probed(passed, &mut self.steps),
             Signal::Exited(error) => self.fetch_rest(error),
             Signal::Died(error) => return Some(error),
         }
@@ -77,17 +70,17 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
         None
     }
 
-    fn arrive(&mut self, id: u64, data: String, permit: Permit) {
+    fn arrive(&mut self, id: u64, way: Way, data: String, permit: Permit) {
         let slot = match RawValue::from_string(data) {
             Ok(payload) => Slot::Event((payload, permit)),
             Err(_) => Slot::Unreadable(GapCause::Unreadable),
         };
-        self.sequence.arrive(id, slot, &mut self.steps);
+        self.sequence.arrive(id, way, slot, &mut self.steps);
     }
 
-    fn unreadable(&mut self, id: u64, too_large: bool, head: &str) {
+    fn unreadable(&mut self, id: u64, way: Way, too_large: bool, head: &str) {
         let cause = if too_large { GapCause::TooLarge } else { GapCause::Unreadable };
-        self.sequence.arrive(id, Slot::Unreadable(cause), &mut self.steps);
+        self.sequence.arrive(id, way, Slot::Unreadable(cause), &mut self.steps);
         // A notification owes nobody an answer; anything else may have been one.
         if too_large && !head.contains("\"method\"") {
             let limit = self.link.limits.event_bytes;
@@ -121,11 +114,10 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
 
     /// Fetches the events of a hole beside the running stream.
     fn refill(&self, after: u64, until: u64) {
-        let (link, budget) = (self.link.clone(), self.refill_budget.clone());
+        let fetch = self.fetch();
         tokio::spawn(async move {
-            let fetch = Fetch { link: &link, budget: &budget };
-            let covered = link.stop.run_until_cancelled(fetch.run(after, Some(until))).await;
-            if let Some(covered) = covered {
+            let link = fetch.link.clone();
+            if let Some(covered) = link.stop.run_until_cancelled(fetch.refill(after, until)).await {
                 let _ = link.signals.send(Signal::Refilled { covered });
             }
         });
@@ -133,22 +125,27 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
 
     /// Fetches what may be missing at the very end, where no later id betrays it.
     fn probe(&self) {
-        let (link, budget, after) = (self.link.clone(), self.refill_budget.clone(), self.sequence.done());
+        let (fetch, after, passed) = (self.fetch(), self.sequence.done(), self.sequence.passed());
         tokio::spawn(async move {
-            let fetch = Fetch { link: &link, budget: &budget };
+            let link = fetch.link.clone();
             let probe = timeout(PROBE, fetch.run(after, None));
-            let _ = link.stop.run_until_cancelled(probe).await;
+            if link.stop.run_until_cancelled(probe).await.is_some() {
+                let _ = link.signals.send(Signal::Probed { passed });
+            }
         });
     }
 
     /// Around an exit events come out of order: those before it may still be missing.
     fn fetch_rest(&self, error: Error) {
-        let (link, budget, after) = (self.link.clone(), self.refill_budget.clone(), self.sequence.done());
+        let (fetch, after) = (self.fetch(), self.sequence.done());
         tokio::spawn(async move {
-            let fetch = Fetch { link: &link, budget: &budget };
             let _ = timeout(PROBE / 2, fetch.run(after, None)).await;
-            let _ = link.signals.send(Signal::Died(error));
+            let _ = fetch.link.signals.send(Signal::Died(error));
         });
+    }
+
+    fn fetch(&self) -> Fetch {
+        Fetch { link: self.link.clone(), budget: self.refill_budget.clone() }
     }
 
     fn settle_by_hints(&self) {
@@ -157,52 +154,9 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
         }
     }
 
-    /// Nothing comes any more: what waits behind a hole is handed on, and the hole named.
     fn finish(mut self, error: Error) {
-        let last = self.sequence.highest();
-        self.sequence.refilled(last, &mut self.steps);
+        self.sequence.finish(&mut self.steps);
         self.perform();
-        self.give(Inbound::Died { last_sse_id: last, error });
-    }
-}
-
-/// A second GET of a process's events.
-struct Fetch<'a> {
-    link: &'a Link,
-    budget: &'a Budget,
-}
-
-impl Fetch<'_> {
-    /// Reads what the server holds after `after`: until an event at or past `until`, or until it
-    /// is quiet. Returns up to which id it saw all that there is.
-    async fn run(&self, after: u64, until: Option<u64>) -> u64 {
-        let limits = &self.link.limits;
-        let opened = EventSource::open(
-            &self.link.http,
-            &self.link.server_id,
-            after,
-            limits.heartbeat,
-            limits.event_bytes,
-        );
-        let Ok(mut source) = opened.await else {
-            sleep(PAUSE).await;
-            return after;
-        };
-        let mut covered = after;
-        while let Ok(Ok(Some(item))) = timeout(QUIET, source.next()).await {
-            let id = match &item {
-                Item::Event { id, .. } | Item::Unreadable { id: Some(id), .. } => *id,
-                _ => continue,
-            };
-            let Some(signal) = signal(item, self.budget).await else { break };
-            if self.link.signals.send(signal).is_err() {
-                break;
-            }
-            covered = covered.max(id);
-            if until.is_some_and(|until| covered >= until) {
-                break;
-            }
-        }
-        covered
+        self.give(Inbound::Died { last_sse_id: self.sequence.done(), error });
     }
 }
