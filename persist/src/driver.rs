@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{
-    ListEventsRequest, ListPage, ListSessionsRequest, PersistError, SessionEvent, SessionRecord,
-};
+use crate::{ListEventsRequest, ListPage, ListSessionsRequest, PersistError, SessionEvent, SessionRecord};
 
 /// What a store can promise beyond the contract.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,11 +22,7 @@ pub struct Capabilities {
 impl Capabilities {
     /// Promises nothing beyond the contract.
     pub const fn new() -> Self {
-        Self {
-            durable: false,
-            multi_process: false,
-            evicts: false,
-        }
+        Self { durable: false, multi_process: false, evicts: false }
     }
 
     /// Sets [`durable`](Self::durable).
@@ -84,10 +78,11 @@ pub enum Inserted {
 /// 4. An event is stored only if its index is the session's next one; the first is 1. Any other index is a `Conflict` that names the next.
 /// 5. An event whose id is known to the store is a `Duplicate`, whatever its index, and changes nothing. This is checked before the index.
 /// 6. `list_events` gives an event byte for byte as it came, ordered by index, either way.
-/// 7. Each session counts for itself, and events may come before the record.
+/// 7. Each session counts for itself, and events may come before the record. An event that names
+///    another session than the call is an error.
 /// 8. An insert that returned is seen by every later read, through any clone of the driver.
 /// 9. `insert_events` stores the whole batch or a prefix of it. It stops at the first event that is a
-///    `Duplicate` or a `Conflict` and returns that; nothing at or after that event was stored.
+///    `Duplicate` or a `Conflict` and returns that; those before it were stored, and nothing else.
 /// 10. Of many inserts at once with the same index, exactly one is `Stored`.
 /// 11. A call that is dropped before it returned has stored its events whole, as a prefix, or not at all.
 ///
@@ -97,8 +92,10 @@ pub enum Inserted {
 /// 14. A cursor that the store did not give out is an `InvalidCursor` error.
 ///
 /// **Deletion and eviction**
-/// 15. `delete_session` removes the record and all its events, touches no other session, and is no error for an unknown id.
-/// 16. A store that evicts drops only the oldest events of a session, and never gives an index out again.
+/// 15. `delete_session` removes the record and all its events, touches no other session, and is no error
+///     for an unknown id. A session that comes again under the id begins at 1.
+/// 16. A store that evicts drops only the oldest events of a session, or a session whole, and never
+///     gives an index out again.
 /// 17. A list that is asked to begin at an evicted event, by `after_index`, `before_index` or cursor, is
 ///     an `Evicted { from, to }` error. With no position given, the list begins or ends at the oldest event held.
 ///
@@ -129,17 +126,10 @@ pub trait SessionPersistDriver: Debug + Send + Sync + 'static {
     async fn update_session(&self, record: SessionRecord) -> Result<(), PersistError>;
 
     /// A page of events.
-    async fn list_events(
-        &self,
-        request: ListEventsRequest,
-    ) -> Result<ListPage<SessionEvent>, PersistError>;
+    async fn list_events(&self, request: ListEventsRequest) -> Result<ListPage<SessionEvent>, PersistError>;
 
     /// Stores one event.
-    async fn insert_event(
-        &self,
-        session_id: &str,
-        event: SessionEvent,
-    ) -> Result<Inserted, PersistError>;
+    async fn insert_event(&self, session_id: &str, event: SessionEvent) -> Result<Inserted, PersistError>;
 
     /// Stores many events of one session, in their order; the provided one inserts them one by one.
     async fn insert_events(
@@ -182,18 +172,11 @@ impl<D: SessionPersistDriver + ?Sized> SessionPersistDriver for Arc<D> {
         (**self).update_session(record).await
     }
 
-    async fn list_events(
-        &self,
-        request: ListEventsRequest,
-    ) -> Result<ListPage<SessionEvent>, PersistError> {
+    async fn list_events(&self, request: ListEventsRequest) -> Result<ListPage<SessionEvent>, PersistError> {
         (**self).list_events(request).await
     }
 
-    async fn insert_event(
-        &self,
-        session_id: &str,
-        event: SessionEvent,
-    ) -> Result<Inserted, PersistError> {
+    async fn insert_event(&self, session_id: &str, event: SessionEvent) -> Result<Inserted, PersistError> {
         (**self).insert_event(session_id, event).await
     }
 

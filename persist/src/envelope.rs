@@ -57,10 +57,7 @@ pub fn kind(payload: &RawValue) -> Kind<'_> {
         return Kind::Other;
     };
     match (head.id, head.method) {
-        (Some(id), Some(method)) => Kind::Request {
-            id: id.get(),
-            method,
-        },
+        (Some(id), Some(method)) => Kind::Request { id: id.get(), method },
         (Some(id), None) => Kind::Response { id: id.get() },
         (None, Some(method)) => Kind::Notification { method },
         (None, None) => Kind::Other,

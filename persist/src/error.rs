@@ -41,20 +41,14 @@ pub enum PersistErrorKind {
 impl PersistError {
     /// An error of this kind. The message names the thing and, where there is one, the way out.
     pub fn new(kind: PersistErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            source: None,
-        }
+        Self { kind, message: message.into(), source: None }
     }
 
     /// The error of a reader whose events `from..=to` were evicted.
     pub fn evicted(session_id: &str, from: u64, to: u64) -> Self {
         Self::new(
             PersistErrorKind::Evicted { from, to },
-            format!(
-                "events {from} to {to} of session {session_id:?} were evicted; read on after {to}"
-            ),
+            format!("events {from} to {to} of session {session_id:?} were evicted; read on after {to}"),
         )
     }
 

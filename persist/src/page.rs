@@ -54,6 +54,7 @@ impl Cursor {
         self.0
             .strip_prefix('e')
             .and_then(|index| index.parse().ok())
+            .filter(|index| *index > 0 && *self == Self::at_event(*index))
             .ok_or_else(|| self.invalid("events"))
     }
 
@@ -63,6 +64,7 @@ impl Cursor {
             .strip_prefix('s')
             .and_then(|key| key.split_once('.'))
             .and_then(|(created_at, id)| Some((created_at.parse().ok()?, id)))
+            .filter(|(created_at, id)| *self == Self::at_session(*created_at, id))
             .ok_or_else(|| self.invalid("sessions"))
     }
 
@@ -95,6 +97,22 @@ impl<T> ListPage<T> {
     /// A page and where the next one begins.
     pub fn new(items: Vec<T>, next_cursor: Option<Cursor>) -> Self {
         Self { items, next_cursor }
+    }
+
+    /// The first `size` of the items, with a cursor at the last of these if there are more.
+    /// At most one item more is taken.
+    pub fn first_of(
+        items: impl IntoIterator<Item = T>,
+        size: usize,
+        cursor: impl FnOnce(&T) -> Cursor,
+    ) -> Self {
+        let mut items = items.into_iter();
+        let page: Vec<T> = items.by_ref().take(size).collect();
+        let next_cursor = match (page.last(), items.next()) {
+            (Some(last), Some(_)) => Some(cursor(last)),
+            _ => None,
+        };
+        Self::new(page, next_cursor)
     }
 }
 
@@ -225,5 +243,60 @@ impl ListEventsRequest {
             Order::Ascending => (at.or(self.after_index), self.before_index),
             Order::Descending => (self.after_index, at.or(self.before_index)),
         })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_gives_its_key_back() {
+        for index in [1, 42, u64::MAX] {
+            assert_eq!(Cursor::at_event(index).event_key().unwrap(), index);
+        }
+        for (created_at, id) in [(0, ""), (-5, "a.b"), (i64::MAX, "ü.s1.x"), (i64::MIN, "-1")] {
+            let cursor = Cursor::at_session(created_at, id);
+            assert_eq!(cursor.session_key().unwrap(), (created_at, id));
+        }
+    }
+
+    #[test]
+    fn a_cursor_of_another_list_or_shape_is_invalid() {
+        let refused = |error: PersistError| assert_eq!(error.kind(), PersistErrorKind::InvalidCursor);
+        for text in ["", "e", "e0", "e+1", "e01", "e-1", "e 1", "1", "s1.a", "e18446744073709551616"] {
+            refused(Cursor::from_text(text).event_key().unwrap_err());
+        }
+        for text in ["", "s", "s.", "s1", "s+1.a", "s01.a", "s-0.a", "e1", "sx.a"] {
+            refused(Cursor::from_text(text).session_key().unwrap_err());
+        }
+        let long = "é".repeat(1000);
+        let error = Cursor::from_text(long).event_key().unwrap_err();
+        assert!(error.to_string().chars().count() < 150, "{error}");
+    }
+
+    #[test]
+    fn a_cursor_is_plain_text_in_json() {
+        let cursor = Cursor::at_event(7);
+        let json = serde_json::to_string(&cursor).unwrap();
+        assert_eq!(json, format!("\"{cursor}\""));
+        assert_eq!(serde_json::from_str::<Cursor>(&json).unwrap(), cursor);
+    }
+
+    #[test]
+    fn a_cursor_takes_the_place_of_the_bound_that_the_list_begins_from() {
+        let request = ListEventsRequest::new("s").after_index(2).before_index(9);
+        assert_eq!(request.bounds().unwrap(), (Some(2), Some(9)));
+        let request = request.cursor(Cursor::at_event(5));
+        assert_eq!(request.bounds().unwrap(), (Some(5), Some(9)));
+        assert_eq!(request.descending().bounds().unwrap(), (Some(2), Some(5)));
+    }
+
+    #[test]
+    fn no_limit_and_zero_are_the_default() {
+        assert_eq!(ListEventsRequest::new("s").page_size(), DEFAULT_PAGE);
+        assert_eq!(ListSessionsRequest::new().limit(0).page_size(), DEFAULT_PAGE);
+        assert_eq!(ListSessionsRequest::new().limit(3).page_size(), 3);
     }
 }

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::{PersistError, PersistErrorKind};
+
 /// A session as the store knows it.
 ///
 /// Its JSON is camelCase and shared with TypeScript programs; members that this
@@ -133,6 +135,20 @@ impl SessionEvent {
             sender,
             payload,
         }
+    }
+
+    /// An error unless it belongs to this session; for a driver to call before it stores it.
+    pub fn check_session(&self, session_id: &str) -> Result<(), PersistError> {
+        if self.session_id == session_id {
+            return Ok(());
+        }
+        Err(PersistError::new(
+            PersistErrorKind::Other,
+            format!(
+                "event {:?} belongs to session {:?}, not to {session_id:?}; insert it there",
+                self.id, self.session_id
+            ),
+        ))
     }
 
     /// About how many bytes it takes in memory; what byte limits count.

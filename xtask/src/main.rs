@@ -1,2 +1,53 @@
-//! Placeholder.
-fn main() {}
+//! The project's chores: `cargo xtask test` and `cargo xtask bench NAME`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::bench::BenchOptions;
+use crate::parts::TestOptions;
+use crate::workspace::Workspace;
+
+mod bench;
+mod command;
+mod crates;
+mod examples;
+mod parts;
+mod sandbox;
+mod server;
+mod trees;
+mod workspace;
+
+/// The project's chores.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Run every part of the test gate, the real server included
+    Test(TestOptions),
+    /// Run one bench against the real server
+    Bench(BenchOptions),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    match cli.chore {
+        Chore::Test(options) => parts::run(&options, Workspace::load),
+        Chore::Bench(options) => bench::run(&Workspace::load()?, &options),
+    }
+}

@@ -1,0 +1,5 @@
+//! What the benches share. Each bench is a program in `src/bin/` that takes one figure of
+//! the SDK and the same figure of a baseline, in one run, against one real server.
+
+pub mod raw;
+pub mod report;

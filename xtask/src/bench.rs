@@ -1,0 +1,44 @@
+//! Runs a bench program, built for release, against a real server of its own.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::command;
+use crate::parts::scripted_agent;
+use crate::sandbox::{AGENT, Sandbox};
+use crate::server;
+use crate::workspace::{BENCHES, Workspace};
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchOptions {
+    /// The bench: a program in `benches/src/bin/`
+    name: String,
+    /// Print one JSON object a line instead of a table
+    #[arg(long)]
+    json: bool,
+    /// How many runs the median is taken of
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    runs: Option<u32>,
+}
+
+pub(crate) fn run(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
+    let package = workspace.member(BENCHES)?;
+    let names: Vec<_> =
+        package.targets.iter().filter(|target| target.is_bin()).map(|target| target.name.as_str()).collect();
+    if !names.contains(&options.name.as_str()) {
+        bail!("no bench `{}`; there are: {}", options.name, names.join(", "));
+    }
+    let program = command::build(&options.name, &["--release", "-p", BENCHES, "--bin", &options.name])?;
+    let sandbox = Sandbox::start(&server::installed(workspace)?, &scripted_agent(&["--release"])?)?;
+    let mut bench = Command::new(program);
+    bench.env("SANDBOX_AGENT_URL", sandbox.url()).env("SANDBOX_AGENT_AGENT", AGENT);
+    if options.json {
+        bench.arg("--json");
+    }
+    if let Some(runs) = options.runs {
+        bench.args(["--runs", &runs.to_string()]);
+    }
+    command::run(&mut bench)
+}

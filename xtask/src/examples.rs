@@ -1,0 +1,147 @@
+//! Runs each example as a reader would, and looks at what it prints.
+
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use cargo_metadata::TargetKind;
+
+use crate::command;
+use crate::parts::scripted_agent;
+use crate::sandbox::{AGENT, Sandbox};
+use crate::server;
+use crate::workspace::Workspace;
+
+/// Where an example looks for a server when it is told of none.
+const DEFAULT_PORT: u16 = 2468;
+/// Far above what any example takes: passing it means that it hangs.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
+
+struct Example {
+    name: &'static str,
+    /// In order, in one folder, so that a later run finds what an earlier one left.
+    runs: &'static [Run],
+}
+
+struct Run {
+    against: Against,
+    /// All of it must be in what the example prints.
+    prints: &'static [&'static str],
+}
+
+#[derive(Clone, Copy)]
+enum Against {
+    /// No server and no URL: the example must help itself.
+    Nothing,
+    RealServer,
+}
+
+const EXAMPLES: [Example; 5] = [
+    Example {
+        name: "quickstart",
+        runs: &[
+            Run { against: Against::Nothing, prints: &["in-process", "end_turn"] },
+            Run { against: Against::RealServer, prints: &["end_turn"] },
+        ],
+    },
+    Example { name: "events", runs: &[Run { against: Against::RealServer, prints: &["session/update"] }] },
+    Example { name: "permissions", runs: &[Run { against: Against::RealServer, prints: &["permission"] }] },
+    Example {
+        name: "persist_sqlite",
+        runs: &[
+            Run { against: Against::RealServer, prints: &["created"] },
+            Run { against: Against::RealServer, prints: &["resumed"] },
+        ],
+    },
+    Example { name: "custom_driver", runs: &[Run { against: Against::RealServer, prints: &["stored"] }] },
+];
+
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    let missing: Vec<_> = EXAMPLES
+        .iter()
+        .map(|example| example.name)
+        .filter(|name| workspace.example(name).is_none())
+        .collect();
+    if !missing.is_empty() {
+        bail!("no such example: {}", missing.join(", "));
+    }
+    if TcpStream::connect((Ipv4Addr::LOCALHOST, DEFAULT_PORT)).is_ok() {
+        bail!(
+            "something listens on port {DEFAULT_PORT}, so no example can show what it does without a server: end it first"
+        );
+    }
+    let sandbox = Sandbox::start(&server::installed(workspace)?, &scripted_agent(&[])?)?;
+    for example in &EXAMPLES {
+        let program = build(workspace, example.name)?;
+        let folder = tempfile::tempdir()?;
+        for (index, run) in example.runs.iter().enumerate() {
+            let start = Instant::now();
+            check(&program, folder.path(), run, &sandbox)
+                .with_context(|| format!("example `{}`, run {}", example.name, index + 1))?;
+            eprintln!(
+                "example {}, run {}: ok in {:.1} s",
+                example.name,
+                index + 1,
+                start.elapsed().as_secs_f64()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Built as the README says, so with the features that a reader gets.
+fn build(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    let (package, kind) = workspace.example(name).with_context(|| format!("no example `{name}`"))?;
+    let flag = if kind == TargetKind::Example { "--example" } else { "--bin" };
+    command::build(name, &["-p", &package.name, flag, name])
+}
+
+fn check(program: &Path, folder: &Path, run: &Run, sandbox: &Sandbox) -> Result<()> {
+    let mut command = Command::new(program);
+    command.current_dir(folder).env_remove("SANDBOX_AGENT_URL").env_remove("SANDBOX_AGENT_AGENT");
+    if let Against::RealServer = run.against {
+        command.env("SANDBOX_AGENT_URL", sandbox.url()).env("SANDBOX_AGENT_AGENT", AGENT);
+    }
+    let printed = run_within(&mut command, TIME_LIMIT)?;
+    for expected in run.prints {
+        if !printed.contains(expected) {
+            bail!("it printed no `{expected}`, but:\n{printed}");
+        }
+    }
+    Ok(())
+}
+
+/// What the program prints on stdout until it ends well, killed at the limit.
+fn run_within(command: &mut Command, limit: Duration) -> Result<String> {
+    let deadline = Instant::now() + limit;
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("can't start")?;
+    let stdout = child.stdout.take().context("no stdout")?;
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || BufReader::new(stdout).lines().try_for_each(|line| sender.send(line)));
+
+    let mut printed = String::new();
+    loop {
+        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => {
+                printed.push_str(&line?);
+                printed.push('\n');
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                child.kill()?;
+                child.wait()?;
+                bail!("it didn't end within {limit:?}; it had printed:\n{printed}");
+            }
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("it failed: {status}; it had printed:\n{printed}");
+    }
+    Ok(printed)
+}
