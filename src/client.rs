@@ -247,6 +247,7 @@ impl SandboxAgent {
         record.destroyed_at = None;
         let core = match open(slot) {
             Some(core) => {
+                core.amend_record(record);
                 if let Some(policy) = policy {
                     core.set_policy(policy);
                 }

@@ -16,10 +16,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// [`kind`](Self::kind) is what to match on and [`delivery`](Self::delivery) says whether a prompt
 /// reached the agent. `Display` shows this layer alone; causes are in `source()`. No token and no
 /// message content is ever in it. Cheap to clone: everybody who waited gets the same error.
-#[derive(Clone)]
+#[derive(Clone, thiserror::Error)]
+#[error(transparent)]
 pub struct Error(Arc<Inner>);
 
-#[derive(Clone)]
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
 struct Inner {
     kind: ErrorKind,
     message: String,
@@ -120,6 +122,11 @@ impl Error {
         self.change(|inner| inner.delivery = Some(delivery))
     }
 
+    /// The same error for others than whoever sent the message that it came from.
+    pub(crate) fn without_delivery(self) -> Self {
+        self.change(|inner| inner.delivery = None)
+    }
+
     /// Says how far the message came, unless that is known already.
     pub(crate) fn or_delivery(self, delivery: Delivery) -> Self {
         if self.0.delivery.is_some() { self } else { self.with_delivery(delivery) }
@@ -187,12 +194,6 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)
-    }
-}
-
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error")
@@ -201,12 +202,6 @@ impl fmt::Debug for Error {
             .field("delivery", &self.0.delivery)
             .field("source", &self.0.source)
             .finish()
-    }
-}
-
-impl StdError for Error {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_deref().map(|source| source as _)
     }
 }
 

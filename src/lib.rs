@@ -34,3 +34,7 @@ pub use session::{
     PermissionRequests, PermissionSubscription, Prompt, ResumeOutcome, Session, SessionEventExt,
     SessionRequest, SessionState, Subscription, Turn, TurnEvent,
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

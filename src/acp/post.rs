@@ -55,7 +55,11 @@ impl Link {
             Some(504) => self.probe(),
             None if error.is_unreachable() && error.delivery() == Some(Delivery::Unknown) => self.probe(),
             // Only the first call names the agent: to any later one an unknown process is a bad request.
-            Some(400 | 404) if self.is_started() => self.died(gone(error)),
+            Some(400 | 404) if self.is_started() => {
+                let error = gone(error);
+                self.pending.complete(rpc_id, Err(error.clone()));
+                self.died(error);
+            }
             Some(502) => self.exited(exited(error)),
             _ => {
                 if error.is_unauthorized() {

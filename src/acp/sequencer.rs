@@ -157,6 +157,13 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
     fn finish(mut self, error: Error) {
         self.sequence.finish(&mut self.steps);
         self.perform();
+        // How far some message of ours came says nothing of those that wait.
+        let error = error.without_delivery();
+        if error.is_agent_gone() {
+            // The server keeps a dead process on its list until it is told.
+            let link = self.link.clone();
+            tokio::spawn(async move { link.delete().await });
+        }
         self.give(Inbound::Died { last_sse_id: self.sequence.done(), error });
     }
 }

@@ -141,6 +141,11 @@ impl SessionCore {
         self.shared().record.clone()
     }
 
+    /// Changes the record in memory; it is stored when the session is opened on a process.
+    pub(crate) fn amend_record(&self, record: SessionRecord) {
+        self.shared().record = record;
+    }
+
     /// Changes the record, in memory and in the store.
     pub(crate) async fn change_record(&self, change: impl FnOnce(&mut SessionRecord)) -> Result<()> {
         let record = {

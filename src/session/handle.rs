@@ -45,6 +45,11 @@ impl Session {
         self.core.record()
     }
 
+    /// The index of the newest event that is stored; 0 before the first.
+    pub fn last_index(&self) -> u64 {
+        self.core.tail.last()
+    }
+
     /// What the session is doing, to watch.
     pub fn state(&self) -> watch::Receiver<SessionState> {
         self.core.state.watch()

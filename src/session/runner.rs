@@ -252,8 +252,9 @@ impl Running<'_> {
                     ),
                 )
                 .with_delivery(self.delivery().await);
-                link.delete().await;
+                // Buried first: a call in flight would keep the process alive.
                 link.bury(&error);
+                link.delete().await;
                 Err(error)
             }
         }

@@ -24,6 +24,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(120);
 
 struct Example {
     name: &'static str,
+    args: &'static [&'static str],
     /// In order, in one folder, so that a later run finds what an earlier one left.
     runs: &'static [Run],
 }
@@ -44,21 +45,36 @@ enum Against {
 const EXAMPLES: [Example; 5] = [
     Example {
         name: "quickstart",
+        args: &[],
         runs: &[
-            Run { against: Against::Nothing, prints: &["in-process", "end_turn"] },
-            Run { against: Against::RealServer, prints: &["end_turn"] },
+            Run { against: Against::Nothing, prints: &["in-process", "EndTurn"] },
+            Run { against: Against::RealServer, prints: &["EndTurn"] },
         ],
     },
-    Example { name: "events", runs: &[Run { against: Against::RealServer, prints: &["session/update"] }] },
-    Example { name: "permissions", runs: &[Run { against: Against::RealServer, prints: &["permission"] }] },
+    Example {
+        name: "events",
+        args: &[],
+        runs: &[Run { against: Against::RealServer, prints: &["session/prompt", "session/update"] }],
+    },
+    Example {
+        name: "permissions",
+        args: &["ask Delete build/"],
+        // Nobody is at the terminal to allow it.
+        runs: &[Run { against: Against::RealServer, prints: &["Delete build/", "permission: reject-once"] }],
+    },
     Example {
         name: "persist_sqlite",
+        args: &[],
         runs: &[
             Run { against: Against::RealServer, prints: &["created"] },
             Run { against: Against::RealServer, prints: &["resumed"] },
         ],
     },
-    Example { name: "custom_driver", runs: &[Run { against: Against::RealServer, prints: &["stored"] }] },
+    Example {
+        name: "custom_driver",
+        args: &[],
+        runs: &[Run { against: Against::RealServer, prints: &["stored"] }],
+    },
 ];
 
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
@@ -81,7 +97,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         let folder = tempfile::tempdir()?;
         for (index, run) in example.runs.iter().enumerate() {
             let start = Instant::now();
-            check(&program, folder.path(), run, &sandbox)
+            check(&program, example.args, folder.path(), run, &sandbox)
                 .with_context(|| format!("example `{}`, run {}", example.name, index + 1))?;
             eprintln!(
                 "example {}, run {}: ok in {:.1} s",
@@ -101,9 +117,9 @@ fn build(workspace: &Workspace, name: &str) -> Result<PathBuf> {
     command::build(name, &["-p", &package.name, flag, name])
 }
 
-fn check(program: &Path, folder: &Path, run: &Run, sandbox: &Sandbox) -> Result<()> {
+fn check(program: &Path, args: &[&str], folder: &Path, run: &Run, sandbox: &Sandbox) -> Result<()> {
     let mut command = Command::new(program);
-    command.current_dir(folder).env_remove("SANDBOX_AGENT_URL").env_remove("SANDBOX_AGENT_AGENT");
+    command.args(args).current_dir(folder).env_remove("SANDBOX_AGENT_URL").env_remove("SANDBOX_AGENT_AGENT");
     if let Against::RealServer = run.against {
         command.env("SANDBOX_AGENT_URL", sandbox.url()).env("SANDBOX_AGENT_AGENT", AGENT);
     }

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Parser;
+use futures::{StreamExt, TryStreamExt};
 use sandbox_agent_benches::raw::{RawSession, ids_of};
 use sandbox_agent_benches::report::{self, Measure, Options, median};
+use sandbox_agent_sdk::{From, SandboxAgent, SessionEventExt, SessionRequest};
 
 const UPDATES: u32 = 20_000;
 /// The least share of the updates that must be stored.
@@ -37,11 +39,18 @@ fn prompt() -> String {
 }
 
 /// How many updates the SDK has stored once the turn has ended.
-async fn ours(_options: &Options) -> Result<usize> {
-    bail!(
-        "the SDK's half of this bench is missing: prompt `{}` in a session and count the stored updates",
-        prompt()
-    )
+async fn ours(options: &Options) -> Result<usize> {
+    let sdk = SandboxAgent::connect(&options.url).await?;
+    let session = sdk.create_session(SessionRequest::new("burst", &options.agent)).await?;
+    session.prompt(prompt()).await?;
+    let last = usize::try_from(session.last_index())?;
+    let mut events = session.events(From::Start).take(last);
+    let mut updates = 0;
+    while let Some(event) = events.try_next().await? {
+        updates += usize::from(event.agent_text().is_some());
+    }
+    sdk.close().await?;
+    Ok(updates)
 }
 
 /// How many updates reach a reader that does nothing but read.

@@ -1,0 +1,156 @@
+//! The agent as a process.
+#![allow(clippy::unwrap_used)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Instant;
+
+use sandbox_agent_testkit::{find_agent_binary, install_agent};
+use serde_json::{Value, json};
+
+struct Agent {
+    process: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+    session: String,
+}
+
+impl Agent {
+    fn start(env: &[(&str, &str)]) -> Self {
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_scripted-acp-agent")).envs(env.iter().copied()))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut agent = Self {
+            stdin: process.stdin.take(),
+            stdout: BufReader::new(process.stdout.take().unwrap()),
+            process,
+            session: String::new(),
+        };
+        agent.send("initialize", json!({"protocolVersion": 1}));
+        agent
+    }
+
+    fn open(mut self) -> Self {
+        self.read();
+        self.send("session/new", json!({"cwd": "/", "mcpServers": []}));
+        self.session = self.read()["result"]["sessionId"].as_str().unwrap().to_owned();
+        self
+    }
+
+    fn send(&mut self, method: &str, params: Value) {
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        writeln!(self.stdin.as_ref().unwrap(), "{message}").unwrap();
+    }
+
+    fn prompt(&mut self, script: &str) {
+        let prompt = json!([{"type": "text", "text": script}]);
+        self.send("session/prompt", json!({"sessionId": self.session, "prompt": prompt}));
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line
+    }
+
+    fn read(&mut self) -> Value {
+        serde_json::from_str(&self.line()).unwrap()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn a_burst_is_whole_in_order_and_faster_than_any_server_reads() {
+    let mut agent = Agent::start(&[]).open();
+    let since = Instant::now();
+    agent.prompt("stream 40000 size=32");
+    for number in 1..=40_000 {
+        let line = agent.line();
+        assert!(line.contains(&format!("\"u{number} .")), "{line}");
+    }
+    let rate = 40_000.0 / since.elapsed().as_secs_f64();
+    assert_eq!(agent.read()["result"]["stopReason"], "end_turn");
+    assert!(rate > 20_000.0, "{rate} a second");
+}
+
+#[test]
+fn a_rate_is_kept_against_the_clock() {
+    let mut agent = Agent::start(&[]).open();
+    let since = Instant::now();
+    agent.prompt("stream 2500 rate=5000");
+    for _ in 0..2500 {
+        agent.line();
+    }
+    let took = since.elapsed().as_secs_f64();
+    // A pause for each update would take a millisecond of the timer each: 2.5 s.
+    assert!((0.49..2.0).contains(&took), "{took}");
+}
+
+#[test]
+fn an_exit_comes_after_everything_that_was_written() {
+    let mut agent = Agent::start(&[]).open();
+    agent.prompt("stream 1000; noise hm; exit 7");
+    for _ in 0..1000 {
+        assert_eq!(agent.read()["method"], "session/update");
+    }
+    assert_eq!(agent.line(), "hm\n");
+    assert_eq!(agent.line(), "");
+    assert_eq!(agent.process.wait().unwrap().code(), Some(7));
+}
+
+#[test]
+fn it_ends_with_its_stdin() {
+    let mut agent = Agent::start(&[]).open();
+    agent.stdin = None;
+    assert_eq!(agent.process.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn the_environment_sets_how_it_starts() {
+    let mut agent = Agent::start(&[("SCRIPTED_AGENT_FAIL_INIT", "error")]);
+    assert_eq!(agent.read()["error"]["code"], -32603);
+    let mut agent = Agent::start(&[("SCRIPTED_AGENT_FAIL_INIT", "exit")]);
+    assert_eq!(agent.line(), "");
+    assert_eq!(agent.process.wait().unwrap().code(), Some(1));
+    let since = Instant::now();
+    Agent::start(&[("SCRIPTED_AGENT_INIT_DELAY_MS", "200")]).open();
+    assert!(since.elapsed().as_millis() >= 200);
+}
+
+#[test]
+fn the_log_has_each_message_of_both_directions() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let mut agent = Agent::start(&[("SCRIPTED_AGENT_LOG", log.to_str().unwrap())]).open();
+    agent.prompt("say x");
+    agent.read();
+    let answer = agent.line();
+    let log = std::fs::read_to_string(log).unwrap();
+    let entries: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let directions: Vec<_> = entries.iter().map(|entry| entry["dir"].as_str().unwrap()).collect();
+    assert_eq!(directions, ["in", "out", "in", "out", "in", "out", "out"]);
+    assert_eq!(entries[6]["line"], answer.trim_end());
+    assert!(entries[0]["at_ms"].is_u64());
+}
+
+#[test]
+fn the_launcher_starts_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("it's");
+    let binary = Path::new(env!("CARGO_BIN_EXE_scripted-acp-agent"));
+    for _ in 0..2 {
+        install_agent(&home, binary).unwrap();
+    }
+    let launcher = home.join("sandbox-agent/bin/agent_processes/mock-acp");
+    Agent::spawn(&mut Command::new(launcher)).open();
+    assert_eq!(find_agent_binary().unwrap(), binary);
+}

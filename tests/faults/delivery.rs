@@ -1,0 +1,123 @@
+//! What ends a turn besides its response, and what is known of the prompt then.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use sandbox_agent_sdk::{Delivery, ErrorKind, SandboxAgent};
+use sandbox_agent_testkit::{On, Sandbox};
+
+use crate::support::{recorded, request, said};
+use crate::{limits, sandbox, server, session, session_within};
+
+#[tokio::test]
+async fn a_refused_prompt_was_not_sent() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    sandbox.faults().next(On::rpc("session/prompt")).answer(413, "text/plain", "length limit exceeded");
+    let error = session.prompt("say no").await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::TooLarge { .. }), "{error:?}");
+    assert_eq!(error.delivery(), Some(Delivery::NotSent));
+    session.prompt("say yes").await.unwrap();
+    assert_eq!(said(&recorded(&session).await), "yes");
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_midway_ends_the_turn() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    let mut turn = session.prompt("say begun; think 60000");
+    while !turn.next().await.unwrap().unwrap().text().is_some_and(|text| text == "begun") {}
+    sandbox.faults().next(On::get()).times(100).answer(401, "application/problem+json", "{}");
+    sandbox.faults().cut_streams();
+    let error = turn.await.unwrap_err();
+    assert!(error.is_unauthorized(), "{error:?}");
+    assert_eq!(error.delivery(), Some(Delivery::Executed));
+}
+
+#[tokio::test]
+async fn a_process_that_the_server_forgot_ends_the_turn_and_the_next_prompt_works() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    let mut turn = session.prompt("say begun; think 60000");
+    while !turn.next().await.unwrap().unwrap().text().is_some_and(|text| text == "begun") {}
+    sandbox.faults().forget(&server(&session)).unwrap();
+    let error = turn.await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::ProcessGone);
+    session.prompt("say again").await.unwrap();
+    assert!(said(&recorded(&session).await).ends_with("again"));
+}
+
+#[tokio::test]
+async fn a_server_that_stays_away_ends_the_turn_and_one_that_is_back_is_used() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session_within(&sandbox, limits().reconnect(Duration::from_millis(600))).await;
+    let mut turn = session.prompt("say begun; think 60000");
+    while !turn.next().await.unwrap().unwrap().text().is_some_and(|text| text == "begun") {}
+    sandbox.stop_listening().await;
+    let error = turn.await.unwrap_err();
+    assert!(error.is_unreachable(), "{error:?}");
+    assert_eq!(error.delivery(), Some(Delivery::Executed));
+    let error = session.prompt("say no").await.unwrap_err();
+    assert_eq!((error.is_unreachable(), error.delivery()), (true, Some(Delivery::NotSent)));
+    sandbox.listen_again().await.unwrap();
+    session.prompt("say again").await.unwrap();
+    assert!(said(&recorded(&session).await).ends_with("again"));
+}
+
+#[tokio::test]
+async fn a_prompt_whose_post_was_cut_after_delivery_is_answered_on_the_stream() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    sandbox.faults().next(On::rpc("session/prompt")).cut_after_delivery();
+    session.prompt("say done").await.unwrap();
+    assert_eq!(sandbox.prompts_received().len(), 1);
+}
+
+#[tokio::test]
+async fn a_prompt_that_may_have_been_lost_is_unknown_and_never_sent_again() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session_within(&sandbox, limits().silence(Some(Duration::from_millis(500)))).await;
+    sandbox.faults().next(On::rpc("session/prompt")).cut_before_delivery();
+    let error = session.prompt("say done").await.unwrap_err();
+    assert!(error.is_timeout(), "{error:?}");
+    assert_eq!(error.delivery(), Some(Delivery::Unknown));
+    let posted =
+        sandbox.requests().iter().filter(|request| format!("{request:?}").contains("session/prompt")).count();
+    assert_eq!(posted, 1);
+}
+
+#[tokio::test]
+async fn a_session_that_could_not_be_opened_leaves_nothing_behind() {
+    let sandbox = sandbox().await;
+    let sdk = SandboxAgent::builder(sandbox.url()).limits(limits()).connect().await.unwrap();
+    sandbox.faults().next(On::rpc("session/new")).answer(500, "text/plain", "out of order");
+    let error = sdk.create_session(request("one")).await.unwrap_err();
+    assert_eq!(error.problem().unwrap().status, 500);
+    assert!(sdk.get_session("one").await.unwrap().is_none());
+    let session = sdk.create_session(request("one")).await.unwrap();
+    session.prompt("say hello").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dropped_create_leaves_nothing_behind() {
+    let sandbox = sandbox().await;
+    let sdk = SandboxAgent::builder(sandbox.url()).limits(limits()).connect().await.unwrap();
+    sandbox.faults().next(On::rpc("session/new")).hang_undelivered();
+    let dropped = tokio::time::timeout(Duration::from_millis(200), sdk.create_session(request("one"))).await;
+    assert!(dropped.is_err());
+    let session = sdk.create_session(request("one")).await.unwrap();
+    assert_eq!(recorded(&session).await[0].event_index, 1);
+    session.prompt("say hello").await.unwrap();
+}
+
+#[tokio::test]
+async fn no_server_is_an_error_within_the_limit() {
+    let sandbox = Sandbox::start().await;
+    sandbox.stop_listening().await;
+    let started = std::time::Instant::now();
+    let connect =
+        SandboxAgent::builder(sandbox.url()).limits(limits().connect(Duration::from_millis(500))).connect();
+    let error = connect.await.unwrap_err();
+    assert!(error.is_unreachable());
+    assert!(started.elapsed() < Duration::from_secs(2));
+}

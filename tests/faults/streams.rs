@@ -1,0 +1,140 @@
+//! What the stream loses, doubles or breaks off is whole again, or a gap.
+
+use futures::StreamExt;
+use sandbox_agent_sdk::{GapCause, SessionState};
+use sandbox_agent_testkit::{Events, On};
+
+use crate::support::{assert_sound, gaps, recorded, said, updates};
+use crate::{sandbox, server, session};
+
+#[tokio::test]
+async fn events_lost_on_the_stream_are_refilled() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    let next = sandbox.last_event_id(&server(&session)) + 1;
+    sandbox.faults().lose(Events::ids([next + 3, next + 4, next + 9]));
+    session.prompt("stream 20").await.unwrap();
+    assert_eq!(sandbox.faults().unspent(), 0);
+    let events = recorded(&session).await;
+    assert_sound(&events);
+    assert_eq!(updates(&events), (1..=20).collect::<Vec<_>>());
+    assert!(gaps(&events).is_empty());
+}
+
+#[tokio::test]
+async fn events_lost_for_good_are_a_gap_with_both_ids() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    let first = sandbox.last_event_id(&server(&session)) + 1;
+    sandbox.faults().lose_for_good(Events::ids([first + 3, first + 4]));
+    session.prompt("stream 20").await.unwrap();
+    let events = recorded(&session).await;
+    assert_sound(&events);
+    let gaps = gaps(&events);
+    let [gap] = gaps.as_slice() else { panic!("{gaps:?}") };
+    assert_eq!((gap.from, gap.to, gap.cause), (first + 3, first + 4, GapCause::ServerDropped));
+    assert_eq!(updates(&events), (1..=3).chain(6..=20).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_response_lost_at_its_subscription_ends_the_turn() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    let mut turn = session.prompt("say begun; think 100; say done");
+    while !turn.next().await.unwrap().unwrap().text().is_some_and(|text| text == "begun") {}
+    // The stream breaks; the one that follows it misses the response, and the POST never answers.
+    sandbox.faults().lose_at_subscribe(Events::responses(1));
+    sandbox.faults().next(On::rpc("session/prompt")).cut_the_answer();
+    sandbox.faults().cut_streams();
+    turn.await.unwrap();
+    assert_sound(&recorded(&session).await);
+}
+
+#[tokio::test]
+async fn a_response_whose_copy_is_lost_is_fetched_soon_after_its_post() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    sandbox.faults().lose(Events::responses(1));
+    session.prompt("say done").await.unwrap();
+    let events = recorded(&session).await;
+    assert_sound(&events);
+    assert!(gaps(&events).is_empty());
+}
+
+#[tokio::test]
+async fn a_response_lost_for_good_is_taken_from_its_post_beside_a_gap() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    sandbox.faults().lose_for_good(Events::responses(1));
+    // What is said after the turn's end shows the hole.
+    session.prompt("say done; after 400 late").await.unwrap();
+    let events = recorded(&session).await;
+    assert_sound(&events);
+    assert_eq!(gaps(&events).len(), 1);
+}
+
+#[tokio::test]
+async fn doubles_at_a_connection_are_dropped() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    let mut turn = session.prompt("stream 100 rate=200");
+    let mut seen = 0;
+    while seen < 20 {
+        seen += usize::from(turn.next().await.unwrap().unwrap().text().is_some());
+    }
+    sandbox.faults().repeat_at_subscribe(10);
+    sandbox.faults().cut_streams();
+    turn.await.unwrap();
+    let events = recorded(&session).await;
+    assert_sound(&events);
+    assert_eq!(updates(&events), (1..=100).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_half_open_connection_is_replaced() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    let mut turn = session.prompt("stream 100 rate=200");
+    let mut seen = 0;
+    while seen < 20 {
+        seen += usize::from(turn.next().await.unwrap().unwrap().text().is_some());
+    }
+    sandbox.faults().stall_streams();
+    let mut state = session.state();
+    state.wait_for(|state| *state == SessionState::Lost).await.unwrap();
+    turn.await.unwrap();
+    let events = recorded(&session).await;
+    assert_sound(&events);
+    assert_eq!(updates(&events), (1..=100).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_came_out_of_order_around_an_exit_is_in_order() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    sandbox.faults().reorder_at_exit();
+    let error = session.prompt("stream 10; exit 2").await.unwrap_err();
+    assert!(error.is_agent_gone(), "{error:?}");
+    let events = recorded(&session).await;
+    assert_sound(&events);
+    assert_eq!(updates(&events), (1..=10).collect::<Vec<_>>());
+    session.prompt("say again").await.unwrap();
+    assert!(said(&recorded(&session).await).ends_with("again"));
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_event_harm_nobody() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    let mut turn = session.prompt("say begun; think 100; noise %%%; say done");
+    while !turn.next().await.unwrap().unwrap().text().is_some_and(|text| text == "begun") {}
+    for bytes in
+        [&b"data: no id\n\n"[..], b"id: x\ndata: {}\n\n", b"garbage\r\n\r\n", b"id: 3\ndata: \xff\n\n"]
+    {
+        sandbox.faults().send_bytes(&server(&session), bytes).unwrap();
+    }
+    turn.await.unwrap();
+    let events = recorded(&session).await;
+    assert_sound(&events);
+    assert_eq!(said(&events), "begundone");
+}
