@@ -76,7 +76,7 @@ impl SandboxAgent {
     /// Makes a session and opens it on an agent process of its own.
     ///
     /// Fails with [`SessionExists`](ErrorKind::SessionExists) when the store has one with this id.
-    /// When the agent can't be started nothing stays behind. Bounded by three times
+    /// When the agent can't be started nothing stays behind. Bounded by four times
     /// [`Limits::request`](crate::Limits::request) and by [`Limits::store`](crate::Limits::store) for each of the store's calls;
     /// dropping the call ends the process.
     pub async fn create_session(&self, request: SessionRequest) -> Result<Session> {

@@ -1,4 +1,82 @@
-//! Placeholder docs.
+//! Sessions with coding agents, from a Rust service: nothing lost in silence, nothing hung,
+//! nothing sent twice.
+//!
+//! A [sandbox-agent](https://github.com/rivet-dev/sandbox-agent) server runs agents (Claude Code, Codex, OpenCode,
+//! …) inside a sandbox and speaks the Agent Client Protocol to them. This crate connects to such a
+//! server, opens or resumes sessions, sends prompts, and keeps every message of both sides in a
+//! store of the caller's choice before it shows it to anybody.
+//!
+//! ```no_run
+//! use sandbox_agent_sdk::{SandboxAgent, SessionRequest};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), sandbox_agent_sdk::Error> {
+//! let sdk = SandboxAgent::connect("http://127.0.0.1:2468").await?;
+//! let request = SessionRequest::new("default", "claude").cwd("/repo");
+//! let session = sdk.resume_or_create_session(request).await?;
+//! let response = session.prompt("Summarize this repository").await?;
+//! println!("{:?}", response.stop_reason);
+//! sdk.close().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # The parts
+//!
+//! - [`SandboxAgent`]: one server and one store. It opens sessions, and has the three ways to part.
+//! - [`Session`]: takes prompts, answers permissions, gives events. A cheap clone.
+//! - [`Turn`]: one prompt on its way. Await it for the response, or read it as a stream:
+//!
+//! ```no_run
+//! use futures::StreamExt;
+//! use sandbox_agent_sdk::{PermissionReply, Session, TurnEvent};
+//!
+//! # async fn example(session: Session) -> Result<(), sandbox_agent_sdk::Error> {
+//! let mut turn = session.prompt("Fix the failing test");
+//! while let Some(event) = turn.next().await {
+//!     match event? {
+//!         TurnEvent::Permission(request) => session.respond(&request.id, PermissionReply::Once).await?,
+//!         TurnEvent::Gap(gap) => eprintln!("{} events are missing", gap.missing()),
+//!         TurnEvent::Finished(response) => println!("\n{:?}", response.stop_reason),
+//!         event => print!("{}", event.text().unwrap_or_default()),
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! - [`Session::events`] and [`Session::on_event`]: everything that happens, from any point of the
+//!   past on, for anybody who wants to see it. [`SessionEventExt`] reads an event's JSON.
+//! - [`SessionPersistDriver`]: where it is kept. [`MemorySessionPersistDriver`] is the default; the
+//!   crate `sandbox-agent-persist-sqlite` keeps it in a file; whoever wants it elsewhere implements
+//!   the trait and proves it with the suite in [`persist`].
+//!
+//! # What holds
+//!
+//! 1. **Once, in order.** Each message is stored once, an agent's in the order in which the server
+//!    sent them; [`event_index`](SessionEvent::event_index) is 1, 2, 3, … without a hole.
+//! 2. **Stored before told.** Nobody sees an event that is not in the store, and a prompt is stored
+//!    before it is sent. When a [`Turn`] is done, all of it is in the store.
+//! 3. **Never lost in silence.** The server drops events of fast agents. They are fetched again;
+//!    what can't be had is a [`Gap`] in the record, with its ids and its cause.
+//! 4. **Never hung.** Each call says what bounds it, and [`Limits`] has every figure. A broken
+//!    connection is replaced; a dead process is an error, and the next prompt starts another.
+//! 5. **Never twice.** A prompt is sent once; an error's [`delivery`](Error::delivery) says whether
+//!    it arrived.
+//! 6. **Slow readers hurt nobody.** They read on from the store; callbacks have threads of their own.
+//! 7. **Resume is honest.** [`ResumeOutcome`] says what the agent knows; the cost has a bound at any
+//!    length of the history.
+//! 8. **Permissions wait for people.** Silence never allows anything.
+//! 9. **Kill -9 loses nothing stored,** with a durable store.
+//! 10. **Secrets stay inside.** Neither token nor content is in errors, logs or `Debug`.
+//!
+//! # The runtime
+//!
+//! Tokio, of either flavour. [`SandboxAgent::connect`] has to be called in it; the SDK's tasks run
+//! there. [`Session::prompt`] and [`Session::on_event`] can be called from anywhere.
+//!
+//! # Features
+//!
+//! `rustls` (default): `https://` by rustls with the platform's certificates. Without it, `http://`
+//! only, or a client given to [`SandboxAgentBuilder::client`].
 
 mod acp;
 mod builder;

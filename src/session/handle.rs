@@ -16,7 +16,7 @@ use super::permission::{PermissionReply, PermissionRequest, PermissionRequests, 
 use super::prompt::Prompt;
 use super::runner::Job;
 use super::state::SessionState;
-use super::turn::{Outcome, Progress, Turn};
+use super::turn::{Progress, Turn};
 use crate::acp::read_answer;
 use crate::client::Guard;
 use crate::error::{Delivery, Error, ErrorKind, Result};
@@ -62,9 +62,9 @@ impl Session {
     /// It is sent once; an error says by [`delivery`](Error::delivery) whether the agent got it.
     /// The call itself does not wait; [`Turn`] says what bounds the turn.
     pub fn prompt(&self, prompt: impl Into<Prompt>) -> Turn {
-        let (progress, watched) = watch::channel(Progress::default());
+        let progress = Arc::new(watch::Sender::new(Progress::default()));
         let cancel = CancellationToken::new();
-        let job = Job { prompt: prompt.into(), progress, cancel: cancel.clone() };
+        let job = Job { prompt: prompt.into(), progress: progress.clone(), cancel: cancel.clone() };
         if let Err(refused) = self.core.jobs.try_send(job) {
             let (job, error) = match refused {
                 mpsc::error::TrySendError::Full(job) => (
@@ -76,10 +76,9 @@ impl Session {
                 ),
                 mpsc::error::TrySendError::Closed(job) => (job, Error::closed()),
             };
-            let result = Err(error.with_delivery(Delivery::NotSent));
-            job.progress.send_modify(|progress| progress.outcome = Some(Outcome { last: 0, result }));
+            job.end(0, Err(error.with_delivery(Delivery::NotSent)));
         }
-        Turn::new(self.core.clone(), watched, cancel, self.guard.clone())
+        Turn::new(self.core.clone(), progress, cancel, self.guard.clone())
     }
 
     /// Cancels the running turn, if there is one; prompts that wait behind it run.

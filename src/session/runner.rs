@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::core::{Live, SessionCore};
 use super::prompt::Prompt;
 use super::transcript;
-use super::turn::{Outcome, Progress};
+use super::turn::{Outcome, Progress, cancelled};
 use super::view::{EventView, SessionEventExt};
 use crate::acp::{Answer, Link, Outbound, read_answer};
 use crate::acp_types::{PromptResponse, SessionUpdate};
@@ -28,23 +28,45 @@ const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) prompt: Prompt,
-    pub(crate) progress: watch::Sender<Progress>,
+    pub(crate) progress: Arc<watch::Sender<Progress>>,
     pub(crate) cancel: CancellationToken,
+}
+
+impl Job {
+    pub(crate) fn end(&self, last: u64, result: Result<PromptResponse>) {
+        self.progress.send_modify(|progress| {
+            progress.outcome.get_or_insert(Outcome { last, result });
+        });
+    }
+}
+
+/// Whatever becomes of a prompt, whoever waits for it is told.
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.end(0, Err(interrupted(self)));
+    }
 }
 
 pub(crate) async fn run(core: Arc<SessionCore>, mut jobs: mpsc::Receiver<Job>) {
     let stop = core.stop.clone();
     while let Some(Some(job)) = stop.run_until_cancelled(jobs.recv()).await {
+        if !claim(&job) {
+            continue;
+        }
         core.set_running(Some(job.cancel.clone()));
         let outcome = stop.run_until_cancelled(turn(&core, &job)).await;
         core.set_running(None);
         let result = outcome.unwrap_or_else(|| Err(interrupted(&job)));
-        finish(&core, &job, result);
+        job.end(core.tail.last(), result);
     }
-    jobs.close();
-    while let Ok(job) = jobs.try_recv() {
-        finish(&core, &job, Err(Error::closed().with_delivery(Delivery::NotSent)));
-    }
+}
+
+/// Takes a prompt that was not cancelled while it waited.
+fn claim(job: &Job) -> bool {
+    job.progress.send_if_modified(|progress| {
+        progress.running = progress.outcome.is_none();
+        progress.running
+    })
 }
 
 /// The SDK ended during the turn; the agent may go on with it.
@@ -53,16 +75,10 @@ fn interrupted(job: &Job) -> Error {
     Error::closed().with_delivery(if sent { Delivery::Unknown } else { Delivery::NotSent })
 }
 
-fn finish(core: &SessionCore, job: &Job, result: Result<PromptResponse>) {
-    let last = core.tail.last();
-    job.progress.send_modify(|progress| progress.outcome = Some(Outcome { last, result }));
-}
-
 async fn turn(core: &Arc<SessionCore>, job: &Job) -> Result<PromptResponse> {
     let begun = job.cancel.run_until_cancelled(begin(core, job)).await;
     let Some(begun) = begun else {
-        return Err(Error::new(ErrorKind::Cancelled, "the turn was cancelled before it was sent")
-            .with_delivery(Delivery::NotSent));
+        return Err(cancelled());
     };
     let Begun { live, outbound, rpc_id } = begun.map_err(|error| error.or_delivery(Delivery::NotSent))?;
     // From here on the prompt is stored: it is posted, or its end is recorded.

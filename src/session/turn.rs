@@ -18,11 +18,13 @@ use super::view::{EventView, SessionEventExt};
 use crate::acp::Gap;
 use crate::acp_types::PromptResponse;
 use crate::client::Guard;
-use crate::error::{Error, Result};
+use crate::error::{Delivery, Error, ErrorKind, Result};
 
 /// How far a turn is; the last value is its outcome.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Progress {
+    /// Its time has come: it can no longer be cancelled by taking it out of the queue.
+    pub(crate) running: bool,
     /// The index of the stored prompt.
     pub(crate) first: Option<u64>,
     pub(crate) outcome: Option<Outcome>,
@@ -72,7 +74,7 @@ impl TurnEvent {
 /// An error's [`delivery`](Error::delivery) says whether the agent got the prompt.
 #[must_use = "the turn runs on its own, but its outcome is here"]
 pub struct Turn {
-    progress: watch::Receiver<Progress>,
+    progress: Arc<watch::Sender<Progress>>,
     cancel: CancellationToken,
     events: BoxStream<'static, Result<TurnEvent>>,
     /// Whoever waits for a turn keeps the SDK alive.
@@ -90,11 +92,11 @@ impl std::fmt::Debug for Turn {
 impl Turn {
     pub(crate) fn new(
         core: Arc<SessionCore>,
-        progress: watch::Receiver<Progress>,
+        progress: Arc<watch::Sender<Progress>>,
         cancel: CancellationToken,
         guard: Arc<Guard>,
     ) -> Self {
-        let events = stream::unfold(Step::Begin(core, progress.clone()), step).boxed();
+        let events = stream::unfold(Step::Begin(core, progress.subscribe()), step).boxed();
         Self { progress, cancel, events, guard }
     }
 
@@ -102,12 +104,26 @@ impl Turn {
     ///
     /// Pending permissions are answered "cancelled" and the agent is told to stop. It gets
     /// [`Limits::cancel`](crate::Limits::cancel) to end the turn by itself; after that its process
-    /// is ended and the next prompt starts a new one. A prompt that still waited is never sent.
+    /// is ended and the next prompt starts a new one. A prompt that still waits is taken out of
+    /// the queue at once and never sent.
     /// How the turn ended is what the turn itself gives. Dropping the call does not take it back.
     pub async fn cancel(&self) -> Result<()> {
         self.cancel.cancel();
-        ended(self.progress.clone()).await.map(drop)
+        self.progress.send_if_modified(|progress| {
+            let waits = !progress.running && progress.outcome.is_none();
+            if waits {
+                progress.outcome = Some(Outcome { last: 0, result: Err(cancelled()) });
+            }
+            waits
+        });
+        ended(self.progress.subscribe()).await.map(drop)
     }
+}
+
+/// The error of a turn that was cancelled in time.
+pub(crate) fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "the turn was cancelled before it was sent")
+        .with_delivery(Delivery::NotSent)
 }
 
 async fn ended(mut progress: watch::Receiver<Progress>) -> Result<Outcome> {
@@ -122,7 +138,7 @@ impl IntoFuture for Turn {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let _alive = self.guard;
-            ended(self.progress).await?.result
+            ended(self.progress.subscribe()).await?.result
         })
     }
 }
@@ -179,7 +195,7 @@ async fn step(mut at: Step) -> Option<(Result<TurnEvent>, Step)> {
                     None => {
                         // The record ended: the outcome is there, or comes with it.
                         let outcome = ended(progress).await;
-                        let progress = Progress { first: None, outcome: outcome.ok() };
+                        let progress = Progress { outcome: outcome.ok(), ..Progress::default() };
                         return Some((finish(progress), Step::Done));
                     }
                 }

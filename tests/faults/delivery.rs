@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use futures::StreamExt;
 use sandbox_agent_sdk::{Delivery, ErrorKind, SandboxAgent};
 use sandbox_agent_testkit::{On, Sandbox};
 
-use crate::support::{recorded, request, said};
+use crate::support::{begun, recorded, request, said};
 use crate::{limits, sandbox, server, session, session_within};
 
 #[tokio::test]
@@ -26,7 +25,7 @@ async fn a_token_that_is_refused_midway_ends_the_turn() {
     let sandbox = sandbox().await;
     let (_sdk, session) = session(&sandbox).await;
     let mut turn = session.prompt("say begun; think 60000");
-    while !turn.next().await.unwrap().unwrap().text().is_some_and(|text| text == "begun") {}
+    begun(&mut turn).await;
     sandbox.faults().next(On::get()).times(100).answer(401, "application/problem+json", "{}");
     sandbox.faults().cut_streams();
     let error = turn.await.unwrap_err();
@@ -39,7 +38,7 @@ async fn a_process_that_the_server_forgot_ends_the_turn_and_the_next_prompt_work
     let sandbox = sandbox().await;
     let (_sdk, session) = session(&sandbox).await;
     let mut turn = session.prompt("say begun; think 60000");
-    while !turn.next().await.unwrap().unwrap().text().is_some_and(|text| text == "begun") {}
+    begun(&mut turn).await;
     sandbox.faults().forget(&server(&session)).unwrap();
     let error = turn.await.unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::ProcessGone);
@@ -52,7 +51,7 @@ async fn a_server_that_stays_away_ends_the_turn_and_one_that_is_back_is_used() {
     let sandbox = sandbox().await;
     let (_sdk, session) = session_within(&sandbox, limits().reconnect(Duration::from_millis(600))).await;
     let mut turn = session.prompt("say begun; think 60000");
-    while !turn.next().await.unwrap().unwrap().text().is_some_and(|text| text == "begun") {}
+    begun(&mut turn).await;
     sandbox.stop_listening().await;
     let error = turn.await.unwrap_err();
     assert!(error.is_unreachable(), "{error:?}");

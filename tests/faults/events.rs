@@ -78,7 +78,7 @@ async fn a_callback_that_blocks_delays_neither_turn_nor_neighbour() {
     let sandbox = sandbox().await;
     let (_sdk, session) = session(&sandbox).await;
     let (release, held) = std::sync::mpsc::channel::<()>();
-    let blocked = session.on_event(move |_| drop(held.recv()));
+    let blocked = session.on_event(move |_| _ = held.recv());
     let seen = Arc::new(Mutex::new(Vec::new()));
     let keep = seen.clone();
     let neighbour = session.on_event(move |event| keep.lock().unwrap().extend(update(event)));

@@ -6,7 +6,7 @@ use futures::StreamExt;
 use sandbox_agent_sdk::{Delivery, ErrorKind, GapCause, Limit, Prompt, SessionState};
 use sandbox_agent_testkit::{On, Sandbox};
 
-use crate::support::{gaps, recorded, request, said};
+use crate::support::{begun, gaps, recorded, request, said};
 use crate::{HEARTBEAT, limits, sandbox, session, session_within};
 
 const SHORT: Duration = Duration::from_millis(400);
@@ -50,7 +50,7 @@ async fn an_agent_that_does_not_stop_is_ended() {
     let (_sdk, session) = session_within(&sandbox, limits().cancel(SHORT)).await;
     sandbox.faults().next(On::rpc("session/cancel")).hang_undelivered();
     let mut turn = session.prompt("say begun; think 60000");
-    while !turn.next().await.unwrap().unwrap().text().is_some_and(|text| text == "begun") {}
+    begun(&mut turn).await;
     turn.cancel().await.unwrap();
     let error = turn.await.unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::TimedOut(Limit::Cancel));
@@ -85,7 +85,7 @@ async fn a_queue_that_is_full_refuses_and_says_that_nothing_was_sent() {
     let sandbox = sandbox().await;
     let (_sdk, session) = session_within(&sandbox, limits().queued_prompts(2)).await;
     let mut running = session.prompt("say begun; think 300");
-    while !running.next().await.unwrap().unwrap().text().is_some_and(|text| text == "begun") {}
+    begun(&mut running).await;
     let (second, third) = (session.prompt("say b"), session.prompt("say c"));
     let error = session.prompt("say d").await.unwrap_err();
     assert_eq!((error.kind(), error.delivery()), (&ErrorKind::QueueFull, Some(Delivery::NotSent)));

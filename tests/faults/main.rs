@@ -1,6 +1,6 @@
 //! Faults that no real server brings about on demand, on the testkit's sandbox.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 #[path = "../support/mod.rs"]
 mod support;

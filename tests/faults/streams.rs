@@ -4,7 +4,7 @@ use futures::StreamExt;
 use sandbox_agent_sdk::{GapCause, SessionState};
 use sandbox_agent_testkit::{Events, On};
 
-use crate::support::{assert_sound, gaps, recorded, said, updates};
+use crate::support::{assert_sound, begun, gaps, recorded, said, updates};
 use crate::{sandbox, server, session};
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn a_response_lost_at_its_subscription_ends_the_turn() {
     let sandbox = sandbox().await;
     let (_sdk, session) = session(&sandbox).await;
     let mut turn = session.prompt("say begun; think 100; say done");
-    while !turn.next().await.unwrap().unwrap().text().is_some_and(|text| text == "begun") {}
+    begun(&mut turn).await;
     // The stream breaks; the one that follows it misses the response, and the POST never answers.
     sandbox.faults().lose_at_subscribe(Events::responses(1));
     sandbox.faults().next(On::rpc("session/prompt")).cut_the_answer();
@@ -127,7 +127,7 @@ async fn bytes_that_are_no_event_harm_nobody() {
     let sandbox = sandbox().await;
     let (_sdk, session) = session(&sandbox).await;
     let mut turn = session.prompt("say begun; think 100; noise %%%; say done");
-    while !turn.next().await.unwrap().unwrap().text().is_some_and(|text| text == "begun") {}
+    begun(&mut turn).await;
     for bytes in
         [&b"data: no id\n\n"[..], b"id: x\ndata: {}\n\n", b"garbage\r\n\r\n", b"id: 3\ndata: \xff\n\n"]
     {

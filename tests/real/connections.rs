@@ -8,7 +8,7 @@ use sandbox_agent_testkit::proxy::Proxy;
 use sandbox_agent_testkit::real::{RealServer, RealServerOptions};
 
 use crate::filter::Filter;
-use crate::support::{assert_sound, recorded, request, said, updates};
+use crate::support::{assert_sound, begun, recorded, request, said, updates};
 use crate::{builder, server};
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn a_server_that_restarts_ends_the_turn_and_the_next_prompt_works() {
     let sdk = builder(&server).connect().await.unwrap();
     let session = sdk.create_session(request("one")).await.unwrap();
     let mut turn = session.prompt("say begun; think 60000");
-    while !turn.next().await.unwrap().unwrap().text().is_some_and(|text| text == "begun") {}
+    begun(&mut turn).await;
     server.restart().await.unwrap();
     let error = turn.await.unwrap_err();
     assert!(error.is_agent_gone(), "{error:?}");

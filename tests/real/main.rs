@@ -2,7 +2,7 @@
 //!
 //! `cargo xtask test` installs the server and runs these.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
 use sandbox_agent_sdk::persist::envelope;
 use sandbox_agent_sdk::{Delivery, ErrorKind, Session};
 
-use crate::support::{assert_sound, notes, recorded, request, said};
+use crate::support::{assert_sound, begun, notes, recorded, request, said};
 use crate::{builder, server};
 
 /// The process of a session's agent.
@@ -36,7 +35,7 @@ async fn an_exit_during_a_turn_is_a_typed_error_and_the_next_prompt_works() {
     let session = sdk.create_session(request("one")).await.unwrap();
     let first = pid(&session).await;
     let mut turn = session.prompt("say begun; think 200; exit 7");
-    while !turn.next().await.unwrap().unwrap().text().is_some_and(|text| text == "begun") {}
+    begun(&mut turn).await;
     let started = Instant::now();
     let error = turn.await.unwrap_err();
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use futures::TryStreamExt;
 use futures::future::join_all;
-use futures::{StreamExt, TryStreamExt};
 use sandbox_agent_sdk::acp_schema::StopReason;
 use sandbox_agent_sdk::{
     Delivery, ErrorKind, Limits, ListSessionsRequest, Prompt, SandboxAgent, SessionState, TurnEvent,
@@ -11,7 +11,7 @@ use sandbox_agent_sdk::{
 use sandbox_agent_testkit::real::{RealServer, RealServerOptions};
 use serde_json::json;
 
-use crate::support::{assert_sound, recorded, request, said};
+use crate::support::{assert_sound, begun, recorded, request, said};
 use crate::{builder, server};
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn a_turn_is_cancelled_and_the_session_goes_on() {
     let session = sdk.create_session(request("one")).await.unwrap();
     let mut turn = session.prompt("say begun; think 60000; say never");
     let waiting = session.prompt("say waited");
-    while !turn.next().await.unwrap().unwrap().text().is_some_and(|text| text == "begun") {}
+    begun(&mut turn).await;
     turn.cancel().await.unwrap();
     assert_eq!(turn.await.unwrap().stop_reason, StopReason::Cancelled);
     waiting.await.unwrap();

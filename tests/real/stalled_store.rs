@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use futures::StreamExt;
 use sandbox_agent_sdk::persist::{Capabilities, Inserted, PersistError, async_trait};
 use sandbox_agent_sdk::{
     Gap, GapCause, Limits, ListEventsRequest, ListPage, ListSessionsRequest, MemorySessionPersistDriver,
@@ -10,7 +9,7 @@ use sandbox_agent_sdk::{
 };
 use tokio::sync::watch;
 
-use crate::support::{assert_sound, gaps, request, stored, updates};
+use crate::support::{assert_sound, begun, gaps, request, stored, updates};
 use crate::{child, server};
 
 const URL: &str = "STALLED_STORE_URL";
@@ -104,7 +103,7 @@ async fn a_process_whose_store_stands_still() {
     let sdk = SandboxAgent::builder(url).persist(driver.clone()).limits(limits).connect().await.unwrap();
     let session = sdk.create_session(request("one")).await.unwrap();
     let mut turn = session.prompt(format!("say begun; think 200; stream {UPDATES} size=1000"));
-    while !turn.next().await.unwrap().unwrap().text().is_some_and(|text| text == "begun") {}
+    begun(&mut turn).await;
     let before = memory("VmRSS:");
     still.send_replace(true);
     read_to_the_end(&session).await;

@@ -9,7 +9,7 @@ use sandbox_agent_sdk::persist::envelope;
 use sandbox_agent_sdk::{
     EventView, Events, From, Gap, ListEventsRequest, Session, SessionEvent, SessionEventExt,
 };
-use sandbox_agent_sdk::{SessionPersistDriver, SessionRequest};
+use sandbox_agent_sdk::{SessionPersistDriver, SessionRequest, Turn};
 
 pub const AGENT: &str = "mock";
 
@@ -36,6 +36,11 @@ pub async fn recorded(session: &Session) -> Vec<SessionEvent> {
     let last = session.last_index();
     let events: Events = session.events(From::Start);
     events.take(usize::try_from(last).unwrap()).map(|event| (*event.unwrap()).clone()).collect().await
+}
+
+/// Reads a turn until the agent said "begun".
+pub async fn begun(turn: &mut Turn) {
+    while turn.next().await.unwrap().unwrap().text().as_deref() != Some("begun") {}
 }
 
 /// Holds of every record: indexes without a hole, no event twice, the agent's in its own order.
