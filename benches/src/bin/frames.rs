@@ -1,0 +1,47 @@
+//! What a byte costs the SDK in one huge event, beside the same bytes in small ones.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use sandbox_agent_benches::report::{self, Measure, Options, median};
+use sandbox_agent_sdk::{SandboxAgent, Session, SessionRequest};
+
+const BYTES: u32 = 60_000_000;
+const SMALL: u32 = 1_000;
+/// A huge event must not cost more a byte than small ones do.
+const BAR: f64 = 1.0;
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let options = Options::parse();
+    let (mut huge, mut small) = (Vec::new(), Vec::new());
+    for run in 1..=options.runs {
+        let sdk = SandboxAgent::connect(&options.url).await?;
+        let session = sdk.create_session(SessionRequest::new("frames", &options.agent)).await?;
+        huge.push(cost(&session, format!("big {BYTES}")).await?);
+        // Slow enough that the server passes all of it on.
+        small.push(cost(&session, format!("stream {} size={SMALL} rate=10000", BYTES / SMALL)).await?);
+        sdk.close().await?;
+        eprintln!("run {run}: {:?} ns a byte in one event, {:?} in small ones", huge.last(), small.last());
+    }
+    let (ours, baseline) = (median(huge), median(small));
+    let name = "frames: CPU ns a byte, 60 MB event / 1 KB";
+    let measure = Measure { name, ours, baseline, bar: BAR, ok: ours <= BAR * baseline };
+    Ok(report::print(&[measure], options.json))
+}
+
+/// The processor time of this process for a turn, in nanoseconds a byte.
+async fn cost(session: &Session, prompt: String) -> Result<f64> {
+    let before = cpu_seconds()?;
+    session.prompt(prompt).await?;
+    Ok((cpu_seconds()? - before) * 1e9 / f64::from(BYTES))
+}
+
+/// User and system time of this process. The kernel counts it in hundredths of a second.
+fn cpu_seconds() -> Result<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let (_, fields) = stat.rsplit_once(") ").context("/proc/self/stat has no name in brackets")?;
+    let times = fields.split(' ').skip(11).take(2).map(str::parse::<f64>);
+    Ok(times.sum::<Result<f64, _>>()? / 100.0)
+}
