@@ -72,7 +72,7 @@ pub enum ErrorKind {
     SessionDestroyed,
     /// As many prompts wait as the queue takes. Wait for one to end.
     QueueFull,
-    /// A prompt with this idempotency key is in the store already.
+    /// A prompt with this idempotency key is in the store already; `delivery` is that one's.
     DuplicatePrompt,
     /// The permission request was answered, or ended with its turn.
     PermissionGone,

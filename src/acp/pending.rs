@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sandbox_agent_persist::{RawValue, SessionEvent};
 use tokio::sync::oneshot;
 
-use crate::error::{Error, Result};
+use crate::error::{Delivery, Error, Result};
 
 /// What a request gets: the stored response.
 pub(crate) type Answer = Result<Arc<SessionEvent>>;
@@ -20,12 +20,14 @@ struct Waiting {
     answer: oneshot::Sender<Answer>,
     /// The POST's own answer, should the stream's copy be lost.
     hint: Option<Box<RawValue>>,
+    /// Whether the request may have left.
+    left: bool,
 }
 
 impl Pending {
     pub(crate) fn register(&self, id: String) -> oneshot::Receiver<Answer> {
         let (answer, receiver) = oneshot::channel();
-        self.lock().insert(id, Waiting { answer, hint: None });
+        self.lock().insert(id, Waiting { answer, hint: None, left: false });
         receiver
     }
 
@@ -37,9 +39,18 @@ impl Pending {
         }
     }
 
+    /// Ends all of them; what never left was not sent, whatever the error.
     pub(crate) fn fail_all(&self, error: &Error) {
         for (_, waiting) in self.lock().drain() {
-            let _ = waiting.answer.send(Err(error.clone()));
+            let error = error.clone();
+            let error = if waiting.left { error } else { error.with_delivery(Delivery::NotSent) };
+            let _ = waiting.answer.send(Err(error));
+        }
+    }
+
+    pub(crate) fn set_left(&self, id: &str, left: bool) {
+        if let Some(waiting) = self.lock().get_mut(id) {
+            waiting.left = left;
         }
     }
 

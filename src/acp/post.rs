@@ -34,10 +34,12 @@ impl Link {
     async fn request(&self, rpc_id: String, body: String) {
         let mut reconnect = Reconnect::new(self.limits.reconnect);
         loop {
+            self.pending.set_left(&rpc_id, true);
             match self.post(&body).await {
                 Ok(answer) => return self.answered(&rpc_id, answer).await,
                 // It never left, so that sending it again can't make it run twice.
                 Err(error) if error.is_unreachable() && error.delivery() == Some(Delivery::NotSent) => {
+                    self.pending.set_left(&rpc_id, false);
                     match reconnect.failed(Instant::now()) {
                         Some(delay) => sleep(delay).await,
                         None => return self.failed(&rpc_id, error),

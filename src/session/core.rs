@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::dispatch;
+use super::journal::Journal;
 use super::permission::{PermissionPolicy, Permissions};
 use super::recorder::{Draft, Recorder, Writer};
 use super::runner::{self, Job};
@@ -117,15 +117,9 @@ impl SessionCore {
             runtime,
             stop,
         });
-        let dispatcher = core.clone();
-        let writer = Writer {
-            session_id: core.id.clone(),
-            store: core.store.clone(),
-            tail: core.tail.clone(),
-            entries,
-            stop: core.stop.clone(),
-            dispatch: move |link: &Arc<Link>, event: &_| dispatch::dispatch(&dispatcher, link, event),
-        };
+        let journal =
+            Journal { session_id: core.id.clone(), store: core.store.clone(), tail: core.tail.clone() };
+        let writer = Writer { journal, entries, stop: core.stop.clone(), listener: core.clone() };
         let ended = core.clone();
         core.runtime.spawn(async move {
             writer.run().await;
@@ -195,11 +189,11 @@ impl SessionCore {
         self.stop.is_cancelled()
     }
 
-    /// Records an envelope of ours, and says when it may be sent.
-    pub(crate) async fn store_outbound(&self, link: &Link, outbound: &Outbound) -> Result<()> {
+    /// Records an envelope of ours, and says when it may be sent: by its index.
+    pub(crate) async fn store_outbound(&self, link: &Link, outbound: &Outbound) -> Result<u64> {
         let id = format!("{}:c:{}", link.server_id, Uuid::new_v4());
-        self.store_as(link, id, outbound).await?;
-        Ok(())
+        let stored = self.store_as(link, id, outbound).await?;
+        stored.ok_or_else(|| Error::protocol("the store says that it has an id that is new"))
     }
 
     /// The same under an id that may be taken: `None` then. Otherwise the event's index.

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::core::SessionCore;
 use super::permission::PermissionRequest;
-use super::recorder::{Draft, Entry, Then};
+use super::recorder::{Draft, Entry, Listener, Then};
 use super::view::params;
 use crate::acp::{Gap, Inbound, Link, Outbound};
 use crate::acp_types::RequestPermissionRequest;
@@ -70,23 +70,40 @@ fn note(id: String, server_id: &str, method: &str, params: Value) -> Option<Draf
     Some(Draft { id, connection_id: server_id.to_owned(), sender: Sender::Client, payload, permit: None })
 }
 
-/// Acts on an event of the process.
-pub(crate) fn dispatch(core: &Arc<SessionCore>, link: &Arc<Link>, event: &Arc<SessionEvent>) {
-    match envelope::kind(&event.payload) {
-        Kind::Response { id } => {
-            link.pending.complete(id, Ok(event.clone()));
+const ASK: &str = "session/request_permission";
+
+impl Listener for Arc<SessionCore> {
+    /// Lists a permission request, so that whoever sees the event can answer it.
+    fn stored(&self, link: &Arc<Link>, event: &SessionEvent) {
+        // Looked for before parsing: nearly all that comes is something else.
+        if !event.payload.get().contains(ASK) {
+            return;
         }
-        Kind::Request { id, method } if method == "session/request_permission" => ask(core, link, id, event),
-        Kind::Request { id, method } => refuse(core, link, id, &method),
-        Kind::Notification { method } if method == envelope::AGENT_EXITED => link.exited(exit_error(event)),
-        Kind::Notification { method } if method == envelope::GAP => {
-            let link = link.clone();
-            core.runtime.spawn(async move {
-                sleep(SETTLE).await;
-                link.settle_by_hints();
-            });
+        match envelope::kind(&event.payload) {
+            Kind::Request { id, method } if method == ASK => ask(self, link, id, event),
+            _ => {}
         }
-        Kind::Notification { .. } | Kind::Other => {}
+    }
+
+    fn shown(&self, link: &Arc<Link>, event: &Arc<SessionEvent>) {
+        match envelope::kind(&event.payload) {
+            Kind::Response { id } => {
+                link.pending.complete(id, Ok(event.clone()));
+            }
+            Kind::Request { method, .. } if method == ASK => {}
+            Kind::Request { id, method } => refuse(self, link, id, &method),
+            Kind::Notification { method } if method == envelope::AGENT_EXITED => {
+                link.exited(exit_error(event));
+            }
+            Kind::Notification { method } if method == envelope::GAP => {
+                let link = link.clone();
+                self.runtime.spawn(async move {
+                    sleep(SETTLE).await;
+                    link.settle_by_hints();
+                });
+            }
+            Kind::Notification { .. } | Kind::Other => {}
+        }
     }
 }
 

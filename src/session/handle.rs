@@ -60,7 +60,9 @@ impl Session {
     /// It is queued when this returns, so that the order of calls is the order of turns, and it
     /// runs even when the [`Turn`] is dropped. A session without an agent process gets one first.
     /// It is sent once; an error says by [`delivery`](Error::delivery) whether the agent got it.
-    /// The call itself does not wait; [`Turn`] says what bounds the turn.
+    /// The call itself does not wait; [`Turn`] says what bounds the turn. A permission that the
+    /// agent asks for has to be answered, or left to a [policy](crate::PermissionPolicy): until
+    /// then the turn waits.
     pub fn prompt(&self, prompt: impl Into<Prompt>) -> Turn {
         let progress = Arc::new(watch::Sender::new(Progress::default()));
         let cancel = CancellationToken::new();

@@ -5,6 +5,8 @@ mod core;
 mod dispatch;
 mod events;
 mod handle;
+mod journal;
+mod key;
 mod open;
 mod outcome;
 mod permission;

@@ -24,7 +24,9 @@ impl Prompt {
 
     /// A key that the store remembers: a second prompt of the session with the same key is
     /// refused with [`DuplicatePrompt`](crate::ErrorKind::DuplicatePrompt), also by another process
-    /// and after a restart. It holds as long as the store keeps the first prompt's event.
+    /// and after a restart; the error's [`delivery`](crate::Error::delivery) says what became of the
+    /// first. A prompt that was not sent leaves its key free. The key holds as long as the store
+    /// keeps the first prompt's event.
     #[must_use]
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());

@@ -1,17 +1,14 @@
 //! The one writer of a session: numbers, stores in batches, then publishes.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sandbox_agent_persist::{
-    Inserted, ListEventsRequest, PersistError, PersistErrorKind, RawValue, Sender, SessionEvent,
-};
+use sandbox_agent_persist::{RawValue, Sender, SessionEvent};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::store::Store;
-use super::tail::{End, Tail};
+use super::journal::Journal;
+use super::tail::End;
 use crate::acp::Link;
 use crate::error::{Delivery, Error, Result};
 use crate::sse::Permit;
@@ -77,6 +74,13 @@ impl Recorder {
 }
 
 impl Then {
+    fn link(&self) -> Option<&Arc<Link>> {
+        match self {
+            Self::Dispatch(link) => Some(link),
+            _ => None,
+        }
+    }
+
     fn refuse(self, error: &Error) {
         match self {
             Self::Tell(tell) => {
@@ -87,18 +91,23 @@ impl Then {
     }
 }
 
-/// The recorder's task.
-pub(crate) struct Writer<D> {
-    pub(crate) session_id: String,
-    pub(crate) store: Store,
-    pub(crate) tail: Arc<Tail>,
-    pub(crate) entries: mpsc::UnboundedReceiver<Entry>,
-    pub(crate) stop: CancellationToken,
-    /// Told of each event of a process once it is stored and shown.
-    pub(crate) dispatch: D,
+/// Who acts on what a process said.
+pub(crate) trait Listener: Send + 'static {
+    /// An event is stored and not shown yet: what it offers must be there when it is.
+    fn stored(&self, link: &Arc<Link>, event: &SessionEvent);
+    /// An event is stored and shown.
+    fn shown(&self, link: &Arc<Link>, event: &Arc<SessionEvent>);
 }
 
-impl<D: Fn(&Arc<Link>, &Arc<SessionEvent>) + Send + 'static> Writer<D> {
+/// The recorder's task.
+pub(crate) struct Writer<L> {
+    pub(crate) journal: Journal,
+    pub(crate) entries: mpsc::UnboundedReceiver<Entry>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) listener: L,
+}
+
+impl<L: Listener> Writer<L> {
     pub(crate) async fn run(mut self) {
         while let Some(batch) = self.next_batch().await {
             if let Err(error) = self.write(batch).await {
@@ -106,7 +115,7 @@ impl<D: Fn(&Arc<Link>, &Arc<SessionEvent>) + Send + 'static> Writer<D> {
                 return;
             }
         }
-        self.tail.end(End::Closed);
+        self.journal.tail.end(End::Closed);
     }
 
     /// What has arrived, up to the size of a transaction; after a stop what is left of it.
@@ -130,7 +139,9 @@ impl<D: Fn(&Arc<Link>, &Arc<SessionEvent>) + Send + 'static> Writer<D> {
 
     async fn write(&mut self, batch: Vec<Entry>) -> Result<()> {
         let now = now_ms();
+        let session_id = &self.journal.session_id;
         let mut events = Vec::with_capacity(batch.len());
+        let mut links = Vec::with_capacity(batch.len());
         let mut follow = Vec::with_capacity(batch.len());
         // Held until the events are stored: they bound what waits.
         let mut permits = Vec::new();
@@ -138,12 +149,18 @@ impl<D: Fn(&Arc<Link>, &Arc<SessionEvent>) + Send + 'static> Writer<D> {
             let place = draft.map(|draft| {
                 let Draft { id, connection_id, sender, payload, permit } = draft;
                 permits.extend(permit);
-                events.push(SessionEvent::new(id, 0, &*self.session_id, now, connection_id, sender, payload));
+                events.push(SessionEvent::new(id, 0, &**session_id, now, connection_id, sender, payload));
+                links.push(then.link().cloned());
                 events.len() - 1
             });
             follow.push((place, then));
         }
-        let stored = match self.store_all(events).await {
+        let stored = |place: usize, event: &SessionEvent| {
+            if let Some(link) = &links[place] {
+                self.listener.stored(link, event);
+            }
+        };
+        let stored = match self.journal.append(events, stored).await {
             Ok(stored) => stored,
             Err(error) => {
                 let error = Error::from(error);
@@ -160,7 +177,7 @@ impl<D: Fn(&Arc<Link>, &Arc<SessionEvent>) + Send + 'static> Writer<D> {
                 }
                 Then::Dispatch(link) => {
                     if let Some(event) = event {
-                        (self.dispatch)(&link, &event);
+                        self.listener.shown(&link, &event);
                     }
                 }
                 Then::Bury(link, error) => link.bury(&error),
@@ -169,100 +186,14 @@ impl<D: Fn(&Arc<Link>, &Arc<SessionEvent>) + Send + 'static> Writer<D> {
         Ok(())
     }
 
-    /// Stores and publishes. Each place of the result holds the event as stored, or `None` where
-    /// its id belongs to another event.
-    async fn store_all(
-        &self,
-        mut events: Vec<SessionEvent>,
-    ) -> Result<Vec<Option<Arc<SessionEvent>>>, PersistError> {
-        if events.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut next = self.tail.last() + 1;
-        loop {
-            number(&mut events, next);
-            match self.insert(&events).await? {
-                Inserted::Stored if next == self.tail.last() + 1 => {
-                    let events: Vec<_> = events.into_iter().map(Arc::new).collect();
-                    self.tail.publish(events.clone());
-                    return Ok(events.into_iter().map(Some).collect());
-                }
-                Inserted::Stored => return self.read_back(&events).await,
-                Inserted::Conflict { next_index } => next = self.renumber(next, next_index)?,
-                Inserted::Duplicate => break,
-            }
-        }
-        for event in &mut events {
-            loop {
-                event.event_index = next;
-                match self.insert(std::slice::from_ref(event)).await? {
-                    Inserted::Stored => next += 1,
-                    Inserted::Duplicate => {}
-                    Inserted::Conflict { next_index } => {
-                        next = self.renumber(next, next_index)?;
-                        continue;
-                    }
-                }
-                break;
-            }
-        }
-        self.read_back(&events).await
-    }
-
-    async fn insert(&self, events: &[SessionEvent]) -> Result<Inserted, PersistError> {
-        let driver = &self.store.driver;
-        match events {
-            [event] => self.store.call(|| driver.insert_event(&self.session_id, event.clone())).await,
-            events => self.store.call(|| driver.insert_events(&self.session_id, events.to_vec())).await,
-        }
-    }
-
-    fn renumber(&self, tried: u64, next: u64) -> Result<u64, PersistError> {
-        if tried == next {
-            let message =
-                format!("the store refused index {tried} of session {:?} and asked for it", self.session_id);
-            return Err(PersistError::new(PersistErrorKind::Corrupt, message));
-        }
-        Ok(next)
-    }
-
-    /// Another writer was here too: publishes what the store holds now, its events among ours.
-    async fn read_back(&self, ours: &[SessionEvent]) -> Result<Vec<Option<Arc<SessionEvent>>>, PersistError> {
-        let mut stored = vec![None; ours.len()];
-        loop {
-            let request =
-                ListEventsRequest::new(&self.session_id).after_index(self.tail.last()).limit(BATCH_EVENTS);
-            let page = self.store.call(|| self.store.driver.list_events(request.clone())).await?;
-            let more = page.next_cursor.is_some();
-            let events: Vec<_> = page.items.into_iter().map(Arc::new).collect();
-            let by_id: HashMap<_, _> = events.iter().map(|event| (event.id.as_str(), event)).collect();
-            for (event, place) in ours.iter().zip(&mut stored) {
-                let found = by_id.get(event.id.as_str());
-                if let Some(found) = found.filter(|found| found.payload.get() == event.payload.get()) {
-                    *place = Some(Arc::clone(found));
-                }
-            }
-            self.tail.publish(events);
-            if !more {
-                return Ok(stored);
-            }
-        }
-    }
-
     /// The store does not take any more: nothing is skipped, so nothing goes on.
     fn fail(mut self, error: Error) {
-        tracing::error!(session = %self.session_id, %error, "the session store failed; the session ends here");
-        self.tail.end(End::Failed(error.clone()));
+        tracing::error!(session = %self.journal.session_id, %error, "the session store failed; the session ends here");
+        self.journal.tail.end(End::Failed(error.clone()));
         self.entries.close();
         while let Ok(entry) = self.entries.try_recv() {
             entry.then.refuse(&error);
         }
-    }
-}
-
-fn number(events: &mut [SessionEvent], first: u64) {
-    for (event, index) in events.iter_mut().zip(first..) {
-        event.event_index = index;
     }
 }
 

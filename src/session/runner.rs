@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::core::{Live, SessionCore};
+use super::key;
 use super::prompt::Prompt;
 use super::transcript;
 use super::turn::{Outcome, Progress, cancelled};
@@ -139,30 +140,29 @@ async fn begin(core: &Arc<SessionCore>, job: &Job) -> Result<Begun> {
 
 /// Stores the prompt, under its key where it has one.
 async fn store(core: &SessionCore, job: &Job, link: &Link, outbound: &Outbound) -> Result<u64> {
-    let id = match &job.prompt.key {
-        Some(key) => format!("{}:prompt:{key}", core.id),
-        None => format!(
-            "{}:c:{}",
-            link.server_id,
-            outbound.rpc_id.as_deref().unwrap_or_default().trim_matches('"')
-        ),
+    let Some(key) = &job.prompt.key else {
+        return core.store_outbound(link, outbound).await;
     };
-    core.store_as(link, id, outbound).await?.ok_or_else(|| {
-        Error::new(
-            ErrorKind::DuplicatePrompt,
-            "a prompt with this idempotency key is stored already; read the session's events for its outcome",
-        )
-        .with_delivery(Delivery::Unknown)
-    })
+    let mut attempt = 1;
+    loop {
+        let id = key::event_id(&core.id, key, attempt);
+        if let Some(index) = core.store_as(link, id.clone(), outbound).await? {
+            return Ok(index);
+        }
+        match key::delivery(&core.store, &core.id, &id).await? {
+            Delivery::NotSent => attempt += 1,
+            delivery => return Err(key::taken(delivery)),
+        }
+    }
 }
 
 /// Why a turn has no response, for the record.
 fn reason(error: &Error) -> &'static str {
     match error.kind() {
+        _ if error.delivery() == Some(Delivery::NotSent) => key::NOT_SENT,
         ErrorKind::AgentExited { .. } | ErrorKind::ProcessGone => "process_ended",
         ErrorKind::TimedOut(Limit::Cancel) | ErrorKind::Cancelled => "cancelled",
         ErrorKind::TimedOut(_) => "timed_out",
-        _ if error.delivery() == Some(Delivery::NotSent) => "not_sent",
         _ => "lost",
     }
 }

@@ -2,7 +2,6 @@
 
 use sandbox_agent_persist::{RawValue, Sender, SessionEvent, envelope};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use crate::acp::Gap;
 use crate::acp_types::{
@@ -70,7 +69,7 @@ impl SessionEventExt for SessionEvent {
     }
 }
 
-pub(crate) fn params<T: DeserializeOwned>(payload: &RawValue) -> Option<T> {
+pub(crate) fn params<'a, T: Deserialize<'a>>(payload: &'a RawValue) -> Option<T> {
     #[derive(Deserialize)]
     struct Call<'a> {
         #[serde(borrow)]

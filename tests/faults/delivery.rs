@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sandbox_agent_sdk::{Delivery, ErrorKind, SandboxAgent};
+use sandbox_agent_sdk::{Delivery, ErrorKind, Prompt, SandboxAgent};
 use sandbox_agent_testkit::{On, Sandbox};
 
 use crate::support::{begun, recorded, request, said};
@@ -83,6 +83,34 @@ async fn a_prompt_that_may_have_been_lost_is_unknown_and_never_sent_again() {
     let posted =
         sandbox.requests().iter().filter(|request| format!("{request:?}").contains("session/prompt")).count();
     assert_eq!(posted, 1);
+}
+
+#[tokio::test]
+async fn a_key_is_free_again_when_its_prompt_was_not_sent_and_taken_when_it_was() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    let prompt = || Prompt::new("say done").idempotency_key("a");
+    for _ in 0..2 {
+        sandbox.faults().next(On::rpc("session/prompt")).answer(413, "text/plain", "length limit exceeded");
+        let error = session.prompt(prompt()).await.unwrap_err();
+        assert_eq!(error.delivery(), Some(Delivery::NotSent));
+    }
+    session.prompt(prompt()).await.unwrap();
+    let error = session.prompt(prompt()).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::DuplicatePrompt);
+    assert_eq!(error.delivery(), Some(Delivery::Executed), "the earlier one was answered");
+    assert_eq!(said(&recorded(&session).await), "done");
+}
+
+#[tokio::test]
+async fn a_prompt_that_never_left_was_not_sent_whatever_ends_it() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session_within(&sandbox, limits().reconnect(Duration::from_millis(600))).await;
+    // The connection is gone when the prompt is called, and nobody has noticed yet.
+    sandbox.stop_listening().await;
+    let error = session.prompt("say no").await.unwrap_err();
+    assert!(error.is_unreachable(), "{error:?}");
+    assert_eq!(error.delivery(), Some(Delivery::NotSent));
 }
 
 #[tokio::test]

@@ -1,10 +1,32 @@
 //! Permissions wait for people.
 
 use futures::StreamExt;
-use sandbox_agent_sdk::{ErrorKind, PermissionPolicy, PermissionReply, SessionState};
+use sandbox_agent_persist_sqlite::SqliteSessionPersistDriver;
+use sandbox_agent_sdk::{ErrorKind, PermissionPolicy, PermissionReply, SessionState, TurnEvent};
 
 use crate::support::{recorded, request, said};
 use crate::{builder, server};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the real server: cargo xtask test"]
+async fn who_reads_the_turn_can_answer_what_it_shows() {
+    let server = server().await;
+    let folder = tempfile::tempdir().unwrap();
+    let driver = SqliteSessionPersistDriver::open(folder.path().join("sessions.db")).await.unwrap();
+    let sdk = builder(&server).persist(driver).connect().await.unwrap();
+    let session = sdk.create_session(request("one")).await.unwrap();
+    for _ in 0..50 {
+        let mut turn = session.prompt("ask Push");
+        let mut asked = 0;
+        while let Some(event) = turn.next().await {
+            if let TurnEvent::Permission(request) = event.unwrap() {
+                asked += 1;
+                session.respond(&request.id, PermissionReply::Once).await.unwrap();
+            }
+        }
+        assert_eq!(asked, 1);
+    }
+}
 
 #[tokio::test]
 #[ignore = "needs the real server: cargo xtask test"]

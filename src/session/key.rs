@@ -1,0 +1,84 @@
+//! Idempotency keys: a prompt with a key is stored under an id made of it, once.
+
+use std::collections::HashMap;
+
+use sandbox_agent_persist::envelope::{self, Kind};
+use sandbox_agent_persist::{ListEventsRequest, Sender, SessionEvent};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::store::Store;
+use super::view::params;
+use crate::error::{Delivery, Error, ErrorKind, Result};
+
+/// How far back an earlier prompt is looked for, to say what became of it.
+const MAX_EVENTS: usize = 10_000;
+const PAGE: usize = 1_000;
+
+/// What stands in `reason` when a stored prompt was not sent after all.
+pub(super) const NOT_SENT: &str = "not_sent";
+
+/// The id of a prompt's event. The length keeps session and key apart, whatever is in them. A
+/// prompt that was stored and not sent leaves its key to the next try.
+pub(super) fn event_id(session_id: &str, key: &str, attempt: u32) -> String {
+    format!("prompt{attempt}:{}:{session_id}:{key}", session_id.len())
+}
+
+/// The error of a prompt whose key is taken, by what became of the one that took it.
+pub(super) fn taken(delivery: Delivery) -> Error {
+    Error::new(
+        ErrorKind::DuplicatePrompt,
+        "a prompt with this idempotency key is stored already; read the session's events for its outcome",
+    )
+    .with_delivery(delivery)
+}
+
+/// What the record says of the prompt that is stored under `event_id`.
+pub(super) async fn delivery(store: &Store, session_id: &str, event_id: &str) -> Result<Delivery> {
+    let mut ends: HashMap<String, Delivery> = HashMap::new();
+    let (mut before, mut read) = (None, 0);
+    while read < MAX_EVENTS {
+        let mut request = ListEventsRequest::new(session_id).descending().limit(PAGE);
+        request.before_index = before;
+        let page = store.call(|| store.driver.list_events(request.clone())).await?;
+        for event in &page.items {
+            if event.id == event_id {
+                let end = rpc_id(&event.payload).and_then(|id| ends.remove(&id));
+                return Ok(end.unwrap_or(Delivery::Unknown));
+            }
+            ends.extend(end_of_turn(event));
+        }
+        read += page.items.len();
+        before = page.items.last().map(|event| event.event_index);
+        if page.next_cursor.is_none() {
+            break;
+        }
+    }
+    Ok(Delivery::Unknown)
+}
+
+fn rpc_id(payload: &RawValue) -> Option<String> {
+    match envelope::kind(payload) {
+        Kind::Request { id, .. } => Some(id.to_owned()),
+        _ => None,
+    }
+}
+
+/// The turn that an event ends, by the JSON text of its id, and what that says of its prompt.
+fn end_of_turn(event: &SessionEvent) -> Option<(String, Delivery)> {
+    #[derive(Deserialize)]
+    struct Ended<'a> {
+        #[serde(borrow)]
+        id: &'a RawValue,
+        reason: String,
+    }
+    match envelope::kind(&event.payload) {
+        Kind::Response { id } if event.sender == Sender::Agent => Some((id.to_owned(), Delivery::Executed)),
+        Kind::Notification { method } if method == envelope::TURN_ENDED => {
+            let ended: Ended<'_> = params(&event.payload)?;
+            let delivery = if ended.reason == NOT_SENT { Delivery::NotSent } else { Delivery::Unknown };
+            Some((ended.id.get().to_owned(), delivery))
+        }
+        _ => None,
+    }
+}
