@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::client::SandboxAgent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Http;
-use crate::limits::Limits;
+use crate::limits::{self, Limits};
 use crate::session::{Parts, Store};
 use crate::sse::Reconnect;
 
@@ -105,6 +105,8 @@ impl SandboxAgentBuilder {
         let client = match self.client {
             Some(client) => client,
             None => reqwest::Client::builder()
+                // A redirect would carry headers of the caller's to another host.
+                .redirect(reqwest::redirect::Policy::none())
                 .build()
                 .map_err(|error| Error::invalid("no HTTP client could be made").with_source(error))?,
         };
@@ -122,7 +124,7 @@ impl SandboxAgentBuilder {
 }
 
 async fn wait_for_health(http: &Http, limit: Duration) -> Result<()> {
-    let deadline = Instant::now() + limit;
+    let deadline = limits::after(Instant::now(), limit);
     let mut reconnect = Reconnect::new(limit);
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::future::join_all;
-use sandbox_agent_persist::{ListPage, ListSessionsRequest, SessionRecord};
+use sandbox_agent_persist::{ListEventsRequest, ListPage, ListSessionsRequest, SessionRecord};
 use serde_json::json;
 use tokio::sync::OwnedMutexGuard;
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::builder::SandboxAgentBuilder;
@@ -18,15 +20,16 @@ use crate::session::{
 
 /// A sandbox-agent server, and the sessions that this process has on it.
 ///
-/// A cheap clone of the same SDK. There are three ways to part:
+/// A cheap clone of the same SDK. There are three ways to part, from all sessions or from one:
 ///
 /// | call | agent processes | sessions in the store | waits for |
 /// | --- | --- | --- | --- |
 /// | [`close`](Self::close) | ended | stay, to be resumed | what was received is stored; processes 2 s |
 /// | [`detach`](Self::detach), or dropping the last handle | go on | stay, to be resumed | what was received is stored |
-/// | [`destroy_session`](Self::destroy_session) | that one is ended | that one is marked destroyed | the same, for that one |
+/// | [`close_session`](Self::close_session), [`detach_session`](Self::detach_session) | the same, for one session | stay, to be resumed | the same |
+/// | [`destroy_session`](Self::destroy_session) | that one is ended | that one is marked destroyed | the same |
 ///
-/// A running turn ends with [`Closed`](ErrorKind::Closed) in all three.
+/// A running turn ends with [`Closed`](ErrorKind::Closed) in all of them.
 #[derive(Clone)]
 pub struct SandboxAgent {
     shared: Arc<Shared>,
@@ -43,6 +46,9 @@ struct Shared {
     parts: Parts,
     sessions: Mutex<HashMap<String, Slot>>,
 }
+
+/// How long the end of the SDK waits for a session that is being opened: its process gets 2 s.
+const OPENING: Duration = Duration::from_secs(3);
 
 /// A session that is open or being opened; the lock is held meanwhile, so that it is opened once.
 type Slot = Arc<tokio::sync::Mutex<Option<Arc<SessionCore>>>>;
@@ -77,8 +83,9 @@ impl SandboxAgent {
     ///
     /// Fails with [`SessionExists`](ErrorKind::SessionExists) when the store has one with this id.
     /// When the agent can't be started nothing stays behind. Bounded by four times
-    /// [`Limits::request`](crate::Limits::request) and by [`Limits::store`](crate::Limits::store) for each of the store's calls;
-    /// dropping the call ends the process.
+    /// [`Limits::request`](crate::Limits::request), by [`Limits::store`](crate::Limits::store) for each of the
+    /// store's calls, and before that by another call that is opening the session. Dropping the call
+    /// ends the process.
     pub async fn create_session(&self, request: SessionRequest) -> Result<Session> {
         request.check()?;
         let slot = self.slot(&request.id)?.lock_owned().await;
@@ -107,12 +114,13 @@ impl SandboxAgent {
     /// Opens the session with the request's id, and makes it when the store has none.
     ///
     /// What the request sets (working directory, MCP servers, mode, model) goes over what was
-    /// stored. Bounded as [`create_session`](Self::create_session).
+    /// stored, when the session is opened on a process: one that this SDK has open stays as it is
+    /// until then. Bounded as [`create_session`](Self::create_session).
     pub async fn resume_or_create_session(&self, request: SessionRequest) -> Result<Session> {
         Ok(self.resume_or_create(request).await?.session)
     }
 
-    /// The same, and says how the session came to be open.
+    /// [`resume_or_create_session`](Self::resume_or_create_session), and says how the session came to be open.
     pub async fn resume_or_create(&self, request: SessionRequest) -> Result<Opened> {
         request.check()?;
         let mut slot = self.slot(&request.id)?.lock_owned().await;
@@ -131,6 +139,9 @@ impl SandboxAgent {
 
     /// A session of the store, as it is: without an agent process until its first prompt, where
     /// this SDK doesn't have it open.
+    ///
+    /// Bounded by twice [`Limits::store`](crate::Limits::store), and before that by a call that is
+    /// opening the session.
     pub async fn get_session(&self, id: &str) -> Result<Option<Session>> {
         let slot = self.slot(id)?;
         let mut slot = slot.lock().await;
@@ -152,30 +163,72 @@ impl SandboxAgent {
     /// Ends a session's agent process and marks it destroyed. Its events stay in the store;
     /// [`resume_session`](Self::resume_session) opens it again.
     ///
-    /// Fails with [`SessionNotFound`](ErrorKind::SessionNotFound). Bounded by 2 s for the process and
-    /// [`Limits::store`](crate::Limits::store) for the store.
+    /// Fails with [`SessionNotFound`](ErrorKind::SessionNotFound). Bounded by 3 s and
+    /// [`Limits::store`](crate::Limits::store), and before that by a call that is opening the session.
+    /// Dropping the call does not take it back.
     pub async fn destroy_session(&self, id: &str) -> Result<()> {
-        let slot = self.slot(id)?;
-        let mut slot = slot.lock().await;
+        let mut slot = self.slot(id)?.lock_owned().await;
         let mut record = self.known(&slot, id).await?.ok_or_else(|| {
             Error::new(ErrorKind::SessionNotFound, format!("the store has no session {id:?}"))
         })?;
         record.destroyed_at = Some(now_ms());
-        let store = &self.shared.parts.store;
-        match slot.take() {
-            Some(core) => {
-                let destroyed = core.change_record(|kept| kept.destroyed_at = record.destroyed_at).await;
+        let store = self.shared.parts.store.clone();
+        self.apart(async move {
+            let core = slot.take();
+            let destroyed = match &core {
+                Some(core) => core.change_record(|kept| kept.destroyed_at = record.destroyed_at).await,
+                None => Ok(store
+                    .call(|| store.driver.update_session(record.clone()))
+                    .await
+                    .map_err(Error::from)?),
+            };
+            if let Some(core) = core {
                 core.shut_down(true).await;
-                destroyed
             }
-            None => Ok(store.call(|| store.driver.update_session(record.clone())).await?),
-        }
+            destroyed
+        })
+        .await
+    }
+
+    /// Ends one session's agent process, after storing what was received from it. The session stays
+    /// in the store, to be resumed; without an agent process this does nothing more.
+    ///
+    /// Bounded as [`destroy_session`](Self::destroy_session).
+    pub async fn close_session(&self, id: &str) -> Result<()> {
+        self.part_with(id, true).await
+    }
+
+    /// Lets go of one session: stores what was received and leaves its agent process running.
+    ///
+    /// Bounded as [`destroy_session`](Self::destroy_session).
+    pub async fn detach_session(&self, id: &str) -> Result<()> {
+        self.part_with(id, false).await
+    }
+
+    async fn part_with(&self, id: &str, kill: bool) -> Result<()> {
+        let mut slot = self.slot(id)?.lock_owned().await;
+        self.apart(async move {
+            if let Some(core) = slot.take() {
+                core.shut_down(kill).await;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Runs to its end, also when the call that began it is dropped.
+    async fn apart<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let task = self.shared.parts.runtime.spawn(work);
+        task.await.unwrap_or_else(|_| Err(Error::closed()))
     }
 
     /// Ends this SDK's agent processes, after storing what was received from them.
     ///
-    /// Bounded by 2 s for the processes and [`Limits::store`](crate::Limits::store) for the store.
-    /// Whatever still runs ends with [`Closed`](ErrorKind::Closed), and so does every later call.
+    /// Bounded by 3 s for the processes, 3 s more for sessions that are being opened, and
+    /// [`Limits::store`](crate::Limits::store) for the store. Whatever still runs ends with [`Closed`](ErrorKind::Closed), and so does every later call.
     /// Dropping the call leaves what was not reached to [`detach`](Self::detach).
     pub async fn close(&self) -> Result<()> {
         self.part(true).await
@@ -189,12 +242,17 @@ impl SandboxAgent {
     }
 
     async fn part(&self, kill: bool) -> Result<()> {
-        let slots: Vec<_> = self.sessions().values().cloned().collect();
-        // A session that is being opened has the lock; it is ended by the token below.
-        let cores = slots.iter().filter_map(|slot| slot.try_lock().ok()?.clone());
-        join_all(cores.map(|core| async move { core.shut_down(kill).await })).await;
+        let slots: Vec<_> = std::mem::take(&mut *self.sessions()).into_values().collect();
+        let open = slots.iter().filter_map(|slot| slot.try_lock().ok()?.clone());
+        join_all(open.map(|core| async move { core.shut_down(kill).await })).await;
+        // Ends what is being opened; that clears up by itself, and is waited for.
         self.shared.parts.stop.cancel();
-        self.sessions().clear();
+        let opening = slots.iter().map(|slot| timeout(OPENING, slot.lock()));
+        for slot in join_all(opening).await.into_iter().flatten() {
+            if let Some(core) = slot.as_ref() {
+                core.shut_down(kill).await;
+            }
+        }
         Ok(())
     }
 
@@ -206,8 +264,7 @@ impl SandboxAgent {
     ) -> Result<Session> {
         let dropped = CancellationToken::new();
         let _guard = dropped.clone().drop_guard();
-        let task = self.shared.parts.runtime.spawn(self.clone().create_unless(dropped, slot, request));
-        task.await.unwrap_or_else(|_| Err(Error::closed()))
+        self.apart(self.clone().create_unless(dropped, slot, request)).await
     }
 
     async fn create_unless(
@@ -226,11 +283,24 @@ impl SandboxAgent {
             return Ok(session);
         }
         core.shut_down(true).await;
-        let store = &self.shared.parts.store;
-        if let Err(error) = store.call(|| store.driver.delete_session(&core.id)).await {
+        if let Err(error) = self.undo(&core).await {
             tracing::warn!(session = %core.id, %error, "events of a session that was not created stay in the store");
         }
         opened.unwrap_or_else(|| Err(Error::closed())).map(|_| session)
+    }
+
+    /// Removes what a session left that did not come about, unless somebody else made one with its
+    /// id meanwhile.
+    async fn undo(&self, core: &SessionCore) -> Result<()> {
+        let store = &self.shared.parts.store;
+        let request = ListEventsRequest::new(&core.id);
+        let page = store.call(|| store.driver.list_events(request.clone())).await?;
+        let ours = page.next_cursor.is_none()
+            && page.items.iter().all(|event| core.opened_on().as_deref() == Some(&event.connection_id));
+        if ours && self.stored(&core.id).await?.is_none() {
+            store.call(|| store.driver.delete_session(&core.id)).await?;
+        }
+        Ok(())
     }
 
     async fn resume(
@@ -282,7 +352,14 @@ impl SandboxAgent {
         if self.shared.parts.stop.is_cancelled() {
             return Err(Error::closed());
         }
-        Ok(self.sessions().entry(id.to_owned()).or_default().clone())
+        let mut sessions = self.sessions();
+        if sessions.len() >= sessions.capacity() {
+            // Before the map grows: those that nobody uses were only asked for, or have ended.
+            sessions.retain(|_, slot| {
+                Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|slot| open(&slot).is_some())
+            });
+        }
+        Ok(sessions.entry(id.to_owned()).or_default().clone())
     }
 
     fn handle(&self, core: Arc<SessionCore>) -> Session {

@@ -66,7 +66,7 @@
 //!    length of the history.
 //! 8. **Permissions wait for people.** Silence never allows anything.
 //! 9. **Kill -9 loses nothing stored,** with a durable store.
-//! 10. **Secrets stay inside.** Neither token nor content is in errors, logs or `Debug`.
+//! 10. **Secrets stay inside.** Neither token nor header values are in errors, logs or `Debug`.
 //!
 //! # The runtime
 //!

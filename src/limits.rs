@@ -2,7 +2,16 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 const MIB: usize = 1024 * 1024;
+/// Further than anything lasts: where a limit is too large to be a point in time.
+const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// The point in time that lies `limit` after `start`.
+pub(crate) fn after(start: Instant, limit: Duration) -> Instant {
+    start.checked_add(limit).unwrap_or_else(|| start + FAR)
+}
 
 /// The bounds of one SDK, set with [`SandboxAgentBuilder::limits`](crate::SandboxAgentBuilder::limits).
 ///

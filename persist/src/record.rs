@@ -12,7 +12,7 @@ use crate::{PersistError, PersistErrorKind};
 ///
 /// Its JSON is camelCase and shared with TypeScript programs; members that this
 /// version does not know are kept in [`extra`](Self::extra) and written back.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct SessionRecord {
@@ -44,6 +44,21 @@ pub struct SessionRecord {
     /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+/// Without what may hold secrets: `session_init` has the environment of MCP servers.
+impl fmt::Debug for SessionRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionRecord")
+            .field("id", &self.id)
+            .field("agent", &self.agent)
+            .field("agent_session_id", &self.agent_session_id)
+            .field("last_connection_id", &self.last_connection_id)
+            .field("created_at", &self.created_at)
+            .field("destroyed_at", &self.destroyed_at)
+            .field("sandbox_id", &self.sandbox_id)
+            .finish_non_exhaustive()
+    }
 }
 
 impl SessionRecord {

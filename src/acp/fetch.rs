@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::link::Link;
 use super::reader::{is_final, signal};
 use super::sequence::Way;
-use crate::error::{Error, ErrorKind, Result};
-use crate::sse::{Budget, EventSource, Item, Reconnect};
+use crate::error::Result;
+use crate::sse::{Budget, EventSource, Item, Permit, Reconnect};
 
 /// The ring is sent at once; a stream that is quiet for so long has no more of it.
 const QUIET: Duration = Duration::from_millis(250);
@@ -21,6 +21,15 @@ pub(super) struct Fetch {
     pub(super) budget: Budget,
 }
 
+/// What a fetch brought.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fetched {
+    /// Up to this id it saw all that the server held.
+    pub(super) covered: u64,
+    /// It ended because the server had nothing more.
+    pub(super) complete: bool,
+}
+
 impl Fetch {
     /// Fetches a hole, trying again while the server is away. Returns up to which id the server
     /// brought all that it has; what is missing up to there is lost.
@@ -28,7 +37,7 @@ impl Fetch {
         let mut reconnect = Reconnect::new(self.link.limits.reconnect);
         loop {
             match self.run(after, Some(until)).await {
-                Ok(covered) => return covered.min(until),
+                Ok(fetched) => return fetched.covered.min(until),
                 Err(error) if is_final(&error) => return until,
                 Err(_) => match reconnect.failed(Instant::now()) {
                     Some(delay) => sleep(delay).await,
@@ -38,39 +47,43 @@ impl Fetch {
         }
     }
 
-    /// Reads what the server holds after `after`: up to `until`, or until it is quiet. Returns up
-    /// to which id it saw all that there is; an error when it broke off before the first.
-    pub(super) async fn run(&self, after: u64, until: Option<u64>) -> Result<u64> {
-        let Link { http, server_id, limits, signals, .. } = &*self.link;
+    /// Reads what the server holds after `after`: up to `until`, or until it has nothing more. An
+    /// error when it broke off before the first event.
+    pub(super) async fn run(&self, after: u64, until: Option<u64>) -> Result<Fetched> {
+        let Link { http, server_id, limits, .. } = &*self.link;
         let mut source =
             EventSource::open(http, server_id, after, limits.heartbeat, limits.event_bytes).await?;
         let mut covered = after;
-        loop {
-            let item = match timeout(QUIET, source.next()).await {
-                Err(_) => return Ok(covered),
-                Ok(Ok(Some(item))) => item,
-                Ok(Ok(None)) if covered == after => return Err(cut()),
-                Ok(Err(error)) if covered == after => return Err(error),
-                Ok(Ok(None) | Err(_)) => return Ok(covered),
+        while until.is_none_or(|until| covered < until) {
+            let item = match source.next_while_it_gives(QUIET).await {
+                Ok(Some(item)) => item,
+                Ok(None) => return Ok(Fetched { covered, complete: true }),
+                Err(error) if covered == after => return Err(error),
+                Err(_) => break,
             };
-            let id = match &item {
-                Item::Event { id, .. } | Item::Unreadable { id: Some(id), .. } => *id,
-                _ => continue,
-            };
-            covered = covered.max(id);
-            if until.is_none_or(|until| id <= until)
-                && let Some(signal) = signal(item, Way::Aside, &self.budget).await
-                && signals.send(signal).is_err()
-            {
-                return Ok(covered);
-            }
-            if until.is_some_and(|until| covered >= until) {
-                return Ok(covered);
+            let Some(id) = item.id() else { continue };
+            if until.is_some_and(|until| id > until) {
+                // Whatever is asked for and did not come before this is not there.
+                covered = id;
+            } else if self.pass_on(item, id == after + 1).await {
+                covered = id;
+            } else {
+                // No room; but all before it was seen.
+                covered = covered.max(id - 1);
+                break;
             }
         }
+        Ok(Fetched { covered, complete: false })
     }
-}
 
-fn cut() -> Error {
-    Error::new(ErrorKind::Unreachable, "the server ended the event stream")
+    /// Hands an event on if there is room for it. The next one in order gets through in any case:
+    /// what fills the room may be waiting for it.
+    async fn pass_on(&self, item: Item, next_in_order: bool) -> bool {
+        let signal = match timeout(QUIET, self.budget.take(item.size())).await {
+            Ok(Some((permit, _))) => signal(item, Way::Aside, permit, false),
+            _ if next_in_order => signal(item, Way::Aside, Permit::beyond_budget(), false),
+            _ => return false,
+        };
+        signal.is_some_and(|signal| self.link.signals.send(signal).is_ok())
+    }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use sandbox_agent_persist::RawValue;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -25,12 +26,9 @@ pub(crate) enum Inbound {
         payload: Box<RawValue>,
         permit: Option<Permit>,
     },
-    /// The answer that only a POST brought; the stream's copy fell into a gap.
-    Answer {
-        rpc_id: String,
-        payload: Box<RawValue>,
-    },
     Gap(Gap),
+    /// Whoever still waits for one of these answers gets what the POST brought.
+    Settle(Vec<String>),
     /// The last there is: nothing comes after it.
     Died {
         last_sse_id: u64,
@@ -45,6 +43,8 @@ pub(crate) struct Link {
     pub(crate) agent: String,
     pub(crate) http: Http,
     pub(crate) limits: Limits,
+    /// Where its tasks run, whoever opened it.
+    pub(super) runtime: Handle,
     pub(crate) pending: Pending,
     pub(super) signals: mpsc::UnboundedSender<Signal>,
     /// Ends the reading, not the process.
@@ -63,6 +63,7 @@ impl Link {
         http: Http,
         agent: &str,
         limits: Limits,
+        runtime: Handle,
         stop: CancellationToken,
         inbound: impl Fn(Arc<Self>, Inbound) + Send + 'static,
     ) -> Arc<Self> {
@@ -73,6 +74,7 @@ impl Link {
             agent: agent.to_owned(),
             http,
             limits,
+            runtime: runtime.clone(),
             pending: Pending::default(),
             signals,
             stop,
@@ -81,8 +83,8 @@ impl Link {
             started: watch::Sender::new(false),
             dead: watch::Sender::new(None),
         });
-        tokio::spawn(Sequencer::new(link.clone(), receiver, inbound).run());
-        tokio::spawn(Reader::new(link.clone(), budget).run());
+        runtime.spawn(Sequencer::new(link.clone(), receiver, inbound).run());
+        runtime.spawn(Reader::new(link.clone(), budget).run());
         link
     }
 
@@ -143,10 +145,5 @@ impl Link {
     /// The agent said that it exits: fetches what it wrote around that, then dies.
     pub(crate) fn exited(&self, error: Error) {
         let _ = self.signals.send(Signal::Exited(error));
-    }
-
-    /// An answer may have fallen into a gap: what a POST brought has to do.
-    pub(crate) fn settle_by_hints(&self) {
-        let _ = self.signals.send(Signal::SettleByHints);
     }
 }

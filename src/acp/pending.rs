@@ -77,10 +77,15 @@ impl Pending {
         }
     }
 
-    /// Takes the answers that only POSTs brought.
-    pub(crate) fn take_hints(&self) -> Vec<(String, Box<RawValue>)> {
-        let mut waiting = self.lock();
-        waiting.iter_mut().filter_map(|(id, one)| Some((id.clone(), one.hint.take()?))).collect()
+    /// The requests that a POST has answered and the stream has not.
+    pub(crate) fn hinted(&self) -> Vec<String> {
+        let waiting = self.lock();
+        waiting.iter().filter(|(_, one)| one.hint.is_some()).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The POST's answer to a request that still waits.
+    pub(crate) fn take_hint(&self, id: &str) -> Option<Box<RawValue>> {
+        self.lock().get_mut(id)?.hint.take()
     }
 
     /// Nothing panics while it holds the lock, and the map is whole at every step.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use sandbox_agent_persist::RawValue;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::link::Link;
 use super::reader::Signal;
@@ -25,7 +25,7 @@ impl Link {
     /// Sends a request; whatever becomes of it reaches whoever waits for `rpc_id`.
     pub(crate) fn post_request(self: &Arc<Self>, rpc_id: String, payload: &RawValue) {
         let (link, body) = (self.clone(), payload.get().to_owned());
-        tokio::spawn(async move {
+        self.runtime.spawn(async move {
             let stop = link.stop.clone();
             let _ = stop.run_until_cancelled(link.request(rpc_id, body)).await;
         });
@@ -51,18 +51,18 @@ impl Link {
     }
 
     fn failed(&self, rpc_id: &str, error: Error) {
-        let status = error.problem().map(|problem| problem.status);
-        match status {
-            // The agent may have it, and then the answer comes on the stream.
-            Some(504) => self.probe(),
-            None if error.is_unreachable() && error.delivery() == Some(Delivery::Unknown) => self.probe(),
+        let problem = error.problem().map(|problem| (problem.status, problem.code()));
+        match problem {
             // Only the first call names the agent: to any later one an unknown process is a bad request.
-            Some(400 | 404) if self.is_started() => {
+            Some((400, "invalid_request") | (404, "session_not_found")) if self.is_started() => {
                 let error = gone(error);
                 self.pending.complete(rpc_id, Err(error.clone()));
                 self.died(error);
             }
-            Some(502) => self.exited(exited(error)),
+            Some((502, "stream_error") | (500, "agent_process_exited")) => self.exited(exited(error)),
+            // The agent may have it, and then the answer comes on the stream.
+            Some((504, _) | (502 | 503, "")) => self.probe(),
+            None if error.is_unreachable() && error.delivery() == Some(Delivery::Unknown) => self.probe(),
             _ => {
                 if error.is_unauthorized() {
                     self.died(error.clone());
@@ -112,18 +112,33 @@ impl Link {
             .map_err(transport)
     }
 
-    /// Sends a notification or a reply, within 10 s.
-    pub(crate) async fn post_oneway(&self, payload: &RawValue) -> Result<()> {
-        let sent = timeout(TAKE, self.send(payload.get())).await;
-        let response = sent.map_err(|_| {
-            Error::new(
-                ErrorKind::TimedOut(Limit::Request),
-                format!("the server did not take a message within {TAKE:?}"),
-            )
-            .with_delivery(Delivery::Unknown)
-        })??;
-        accept(response).await?;
-        Ok(())
+    /// Sends a notification, within 10 s, once.
+    pub(crate) async fn post_notification(&self, payload: &RawValue) -> Result<()> {
+        timeout(TAKE, self.take(payload)).await.unwrap_or_else(|_| Err(not_taken()))
+    }
+
+    /// Sends an answer to the agent, within 10 s. The agent takes the first of several for a
+    /// request, so one that may not have arrived is sent again.
+    pub(crate) async fn post_reply(&self, payload: &RawValue) -> Result<()> {
+        let mut reconnect = Reconnect::new(TAKE);
+        let deadline = Instant::now() + TAKE;
+        loop {
+            let error = match timeout_at(deadline, self.take(payload)).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => error,
+                Err(_) => return Err(not_taken()),
+            };
+            let passing = error.is_unreachable()
+                || error.problem().is_some_and(|problem| problem.status >= 500 && problem.code().is_empty());
+            match reconnect.failed(Instant::now()) {
+                Some(delay) if passing => sleep(delay).await,
+                _ => return Err(error),
+            }
+        }
+    }
+
+    async fn take(&self, payload: &RawValue) -> Result<()> {
+        accept(self.send(payload.get()).await?).await.map(drop)
     }
 
     /// Ends the process, within 2 s.
@@ -143,4 +158,12 @@ fn exited(error: Error) -> Error {
     Error::new(ErrorKind::AgentExited { code: None }, "the agent's process exited")
         .with_source(error)
         .with_delivery(Delivery::Unknown)
+}
+
+fn not_taken() -> Error {
+    Error::new(
+        ErrorKind::TimedOut(Limit::Request),
+        format!("the server did not take a message within {TAKE:?}"),
+    )
+    .with_delivery(Delivery::Unknown)
 }

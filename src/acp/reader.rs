@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use reqwest::StatusCode;
 use tokio::time::{Instant, sleep};
 
+use super::fetch::Fetched;
 use super::link::Link;
 use super::sequence::Way;
 use crate::error::{Error, ErrorKind, Result};
@@ -33,13 +33,20 @@ pub(crate) enum Signal {
     Heartbeat,
     /// An answer is overdue.
     Probe,
-    SettleByHints,
+    /// A refill ended; all that the server had up to `covered` came.
     Refilled {
+        after: u64,
+        until: u64,
         covered: u64,
     },
-    /// A probe ended that began when the stream was at `passed`.
+    /// A probe ended.
     Probed {
+        /// Where the stream was when it began.
         passed: u64,
+        /// What it brought; `None` when it did not get there.
+        fetched: Option<Fetched>,
+        /// The answers that a POST had brought before it began.
+        hinted: Vec<String>,
     },
     Exited(Error),
     /// No event comes any more.
@@ -130,16 +137,19 @@ impl Reader {
 /// are read while they are few.
 const STARTING: Duration = Duration::from_millis(25);
 
+/// Whether the server says that it has no such process. Anybody else's 404 says nothing.
 fn is_missing(error: &Error) -> bool {
-    error.problem().is_some_and(|problem| problem.status == StatusCode::NOT_FOUND.as_u16())
+    error.problem().is_some_and(|problem| problem.status == 404 && problem.code() == "session_not_found")
 }
 
-/// A refusal that no second try changes.
+/// A refusal of the server's own that no second try changes.
 pub(super) fn is_final(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::Unauthorized => true,
         ErrorKind::Refused(problem) => {
-            (400..500).contains(&problem.status) && !matches!(problem.status, 408 | 425 | 429)
+            (400..500).contains(&problem.status)
+                && !problem.code().is_empty()
+                && !matches!(problem.status, 408 | 425 | 429)
         }
         _ => false,
     }
@@ -153,23 +163,20 @@ async fn pump(link: &Link, budget: &Budget, mut source: EventSource) -> Error {
             Ok(None) => return Error::new(ErrorKind::Unreachable, "the server ended the event stream"),
             Err(error) => return error,
         };
-        let Some(signal) = signal(item, Way::Stream, budget).await else { continue };
+        // Waits for room, so that a store that is slower than the agent stops the reading.
+        let Some((permit, stalled)) = budget.take(item.size()).await else { return Error::closed() };
+        let Some(signal) = signal(item, Way::Stream, permit, stalled) else { continue };
         if link.signals.send(signal).is_err() {
             return Error::closed();
         }
     }
 }
 
-/// Waits for room, so that a store that is slower than the agent stops the reading.
-pub(super) async fn signal(item: Item, way: Way, budget: &Budget) -> Option<Signal> {
+/// What the sequencer is told of an item; an unreadable one without an id shows as a hole.
+pub(super) fn signal(item: Item, way: Way, permit: Permit, stalled: bool) -> Option<Signal> {
     Some(match item {
-        Item::Event { id, data } => {
-            let (permit, stalled) = budget.take(data.len()).await?;
-            Signal::Event { id, way, data, permit, stalled }
-        }
+        Item::Event { id, data } => Signal::Event { id, way, data, permit, stalled },
         Item::Heartbeat => Signal::Heartbeat,
-        Item::Unreadable { id: Some(id), too_large, head } => Signal::Unreadable { id, way, too_large, head },
-        // Without an id it shows as a hole.
-        Item::Unreadable { id: None, .. } => return None,
+        Item::Unreadable { id, too_large, head } => Signal::Unreadable { id: id?, way, too_large, head },
     })
 }

@@ -90,17 +90,19 @@ impl<T> Sequence<T> {
         self.advance(steps);
     }
 
-    /// A refill ended. It saw every event that the server held up to `covered`.
-    pub(crate) fn refilled(&mut self, covered: u64, steps: &mut Vec<Step<T>>) {
+    /// The refill of `after..=until` ended. It saw every event that the server held up to `covered`.
+    pub(crate) fn refilled(&mut self, after: u64, until: u64, covered: u64, steps: &mut Vec<Step<T>>) {
         self.refilling = false;
-        if covered > self.done {
+        if covered > after {
             self.fruitless = 0;
-            self.give_up(covered.min(self.passed), steps);
+            self.give_up(covered.min(until), steps);
+        } else if self.done > after {
+            self.fruitless = 0;
         } else {
             self.fruitless += 1;
             if self.fruitless >= FRUITLESS {
                 self.fruitless = 0;
-                self.give_up(self.passed, steps);
+                self.give_up(until, steps);
             }
         }
         self.advance(steps);
@@ -149,8 +151,10 @@ impl<T> Sequence<T> {
     }
 
     fn deliver(&mut self, steps: &mut Vec<Step<T>>) {
-        while let Some(slot) = self.waiting.remove(&(self.done + 1)) {
-            self.done += 1;
+        while let Some((next, slot)) =
+            self.done.checked_add(1).and_then(|next| self.waiting.remove_entry(&next))
+        {
+            self.done = next;
             steps.push(match slot {
                 Slot::Event(event) => Step::Deliver(self.done, event),
                 Slot::Unreadable(cause) => Step::Gap { from: self.done, to: self.done, cause },
@@ -182,9 +186,9 @@ mod tests {
         come(sequence, Way::Aside, ids)
     }
 
-    fn refilled(sequence: &mut Sequence<u64>, covered: u64) -> Vec<Step<u64>> {
+    fn refilled(sequence: &mut Sequence<u64>, (after, until): (u64, u64), covered: u64) -> Vec<Step<u64>> {
         let mut steps = Vec::new();
-        sequence.refilled(covered, &mut steps);
+        sequence.refilled(after, until, covered, &mut steps);
         steps
     }
 
@@ -202,7 +206,7 @@ mod tests {
         assert_eq!(steps, [Deliver(1, 1), Refill { after: 1, until: 5 }]);
         let steps = aside(&mut sequence, [2, 3, 4]);
         assert_eq!(steps, (2..=6).map(|id| Deliver(id, id)).collect::<Vec<_>>());
-        assert_eq!(refilled(&mut sequence, 5), [Refill { after: 6, until: 9 }]);
+        assert_eq!(refilled(&mut sequence, (1, 5), 5), [Refill { after: 6, until: 9 }]);
     }
 
     #[test]
@@ -210,7 +214,7 @@ mod tests {
         let mut sequence = Sequence::new(0);
         stream(&mut sequence, [1, 8]);
         aside(&mut sequence, [5]);
-        let steps = refilled(&mut sequence, 8);
+        let steps = refilled(&mut sequence, (1, 8), 8);
         let gap = |from, to| Gap { from, to, cause: LOST };
         assert_eq!(steps, [gap(2, 4), Deliver(5, 5), gap(6, 7), Deliver(8, 8)]);
     }
@@ -220,7 +224,7 @@ mod tests {
         let mut sequence = Sequence::new(0);
         stream(&mut sequence, [1, 9]);
         aside(&mut sequence, [3]);
-        let steps = refilled(&mut sequence, 3);
+        let steps = refilled(&mut sequence, (1, 9), 3);
         assert_eq!(
             steps,
             [Gap { from: 2, to: 2, cause: LOST }, Deliver(3, 3), Refill { after: 3, until: 9 }]
@@ -232,7 +236,7 @@ mod tests {
         let mut sequence = Sequence::new(0);
         stream(&mut sequence, [1, 3]);
         aside(&mut sequence, [90]);
-        assert_eq!(refilled(&mut sequence, 90), [Gap { from: 2, to: 2, cause: LOST }, Deliver(3, 3)]);
+        assert_eq!(refilled(&mut sequence, (1, 3), 90), [Gap { from: 2, to: 2, cause: LOST }, Deliver(3, 3)]);
         let steps = stream(&mut sequence, 4..=89);
         assert_eq!(steps, (4..=90).map(|id| Deliver(id, id)).collect::<Vec<_>>());
     }
@@ -243,10 +247,31 @@ mod tests {
         stream(&mut sequence, [4]);
         sequence.stalled();
         for _ in 1..FRUITLESS {
-            assert_eq!(refilled(&mut sequence, 0), [Refill { after: 0, until: 4 }]);
+            assert_eq!(refilled(&mut sequence, (0, 4), 0), [Refill { after: 0, until: 4 }]);
         }
         let gap = Gap { from: 1, to: 3, cause: GapCause::StoreTooSlow };
-        assert_eq!(refilled(&mut sequence, 0), [gap, Deliver(4, 4)]);
+        assert_eq!(refilled(&mut sequence, (0, 4), 0), [gap, Deliver(4, 4)]);
+    }
+
+    #[test]
+    fn a_gap_is_named_only_where_a_refill_was_asked_for() {
+        let mut sequence = Sequence::new(0);
+        stream(&mut sequence, [2]);
+        stream(&mut sequence, [9]);
+        for _ in 1..FRUITLESS {
+            refilled(&mut sequence, (0, 2), 0);
+        }
+        let steps = refilled(&mut sequence, (0, 2), 0);
+        assert_eq!(
+            steps,
+            [Gap { from: 1, to: 1, cause: LOST }, Deliver(2, 2), Refill { after: 2, until: 9 }]
+        );
+    }
+
+    #[test]
+    fn the_largest_id_is_no_overflow() {
+        let mut sequence = Sequence::new(u64::MAX - 1);
+        assert_eq!(stream(&mut sequence, [u64::MAX, u64::MAX]), [Deliver(u64::MAX, u64::MAX)]);
     }
 
     #[test]

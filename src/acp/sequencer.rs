@@ -7,7 +7,7 @@ use sandbox_agent_persist::RawValue;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::fetch::{Fetch, PROBE};
+use super::fetch::{Fetch, Fetched, PROBE};
 use super::gap::{Gap, GapCause};
 use super::link::{Inbound, Link};
 use super::reader::Signal;
@@ -16,21 +16,35 @@ use crate::error::{Error, ErrorKind};
 use crate::sse::{Budget, Permit};
 
 /// Refills have room of their own: were they to wait behind the events that wait for them, nothing moved.
-const REFILL_BYTES: usize = 16 * 1024 * 1024;
+const REFILL_BYTES: usize = 8 * 1024 * 1024;
+/// And probes, whose events may wait behind a hole that a refill has to fill.
+const PROBE_BYTES: usize = 4 * 1024 * 1024;
 
 pub(crate) struct Sequencer<F> {
     link: Arc<Link>,
     signals: mpsc::UnboundedReceiver<Signal>,
     sequence: Sequence<(Box<RawValue>, Permit)>,
     refill_budget: Budget,
+    probe_budget: Budget,
     inbound: F,
     steps: Vec<Step<(Box<RawValue>, Permit)>>,
+    /// Answers that only POSTs brought, with the id up to which all must be handed on before they count.
+    settling: Vec<(u64, Vec<String>)>,
 }
 
 impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
     pub(crate) fn new(link: Arc<Link>, signals: mpsc::UnboundedReceiver<Signal>, inbound: F) -> Self {
         let sequence = Sequence::new(link.done.load(Ordering::Acquire));
-        Self { link, signals, sequence, refill_budget: Budget::new(REFILL_BYTES), inbound, steps: Vec::new() }
+        Self {
+            link,
+            signals,
+            sequence,
+            refill_budget: Budget::new(REFILL_BYTES),
+            probe_budget: Budget::new(PROBE_BYTES),
+            inbound,
+            steps: Vec::new(),
+            settling: Vec::new(),
+        }
     }
 
     pub(crate) async fn run(mut self) {
@@ -60,9 +74,10 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
                     self.probe();
                 }
             }
-            Signal::SettleByHints => self.settle_by_hints(),
-            Signal::Refilled { covered } => self.sequence.refilled(covered, &mut self.steps),
-            Signal::Probed { passed } => self.sequence.probed(passed, &mut self.steps),
+            Signal::Refilled { after, until, covered } => {
+                self.sequence.refilled(after, until, covered, &mut self.steps);
+            }
+            Signal::Probed { passed, fetched, hinted } => self.probed(passed, fetched, hinted),
             Signal::Exited(error) => self.fetch_rest(error),
             Signal::Died(error) => return Some(error),
         }
@@ -80,9 +95,10 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
 
     fn unreadable(&mut self, id: u64, way: Way, too_large: bool, head: &str) {
         let cause = if too_large { GapCause::TooLarge } else { GapCause::Unreadable };
+        let new = id > self.sequence.done();
         self.sequence.arrive(id, way, Slot::Unreadable(cause), &mut self.steps);
         // A notification owes nobody an answer; anything else may have been one.
-        if too_large && !head.contains("\"method\"") {
+        if new && too_large && !head.contains("\"method\"") {
             let limit = self.link.limits.event_bytes;
             self.link.pending.fail_all(&Error::new(
                 ErrorKind::TooLarge { limit },
@@ -106,6 +122,7 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
             }
         }
         self.link.done.store(self.sequence.done(), Ordering::Release);
+        self.settle();
     }
 
     fn give(&self, inbound: Inbound) {
@@ -115,30 +132,51 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
     /// Fetches the events of a hole beside the running stream.
     fn refill(&self, after: u64, until: u64) {
         let fetch = self.fetch();
-        tokio::spawn(async move {
+        self.link.runtime.spawn(async move {
             let link = fetch.link.clone();
             if let Some(covered) = link.stop.run_until_cancelled(fetch.refill(after, until)).await {
-                let _ = link.signals.send(Signal::Refilled { covered });
+                let _ = link.signals.send(Signal::Refilled { after, until, covered });
             }
         });
     }
 
     /// Fetches what may be missing at the very end, where no later id betrays it.
     fn probe(&self) {
-        let (fetch, after, passed) = (self.fetch(), self.sequence.done(), self.sequence.passed());
-        tokio::spawn(async move {
+        let (after, passed) = (self.sequence.done(), self.sequence.passed());
+        let fetch = Fetch { link: self.link.clone(), budget: self.probe_budget.clone() };
+        let hinted = self.link.pending.hinted();
+        self.link.runtime.spawn(async move {
             let link = fetch.link.clone();
             let probe = timeout(PROBE, fetch.run(after, None));
-            if link.stop.run_until_cancelled(probe).await.is_some() {
-                let _ = link.signals.send(Signal::Probed { passed });
+            if let Some(fetched) = link.stop.run_until_cancelled(probe).await {
+                let fetched = fetched.ok().and_then(Result::ok);
+                let _ = link.signals.send(Signal::Probed { passed, fetched, hinted });
             }
         });
+    }
+
+    /// The stream's copy of an answer is written before the POST answers. Where a probe saw all
+    /// that the server holds and the copy is not among what was handed on by then, it was lost.
+    fn probed(&mut self, passed: u64, fetched: Option<Fetched>, hinted: Vec<String>) {
+        self.sequence.probed(passed, &mut self.steps);
+        if let Some(Fetched { covered, complete: true }) = fetched
+            && !hinted.is_empty()
+        {
+            self.settling.push((covered, hinted));
+        }
+    }
+
+    fn settle(&mut self) {
+        let done = self.sequence.done();
+        for (_, hinted) in self.settling.extract_if(.., |(covered, _)| *covered <= done) {
+            (self.inbound)(self.link.clone(), Inbound::Settle(hinted));
+        }
     }
 
     /// Around an exit events come out of order: those before it may still be missing.
     fn fetch_rest(&self, error: Error) {
         let (fetch, after) = (self.fetch(), self.sequence.done());
-        tokio::spawn(async move {
+        self.link.runtime.spawn(async move {
             let _ = timeout(PROBE / 2, fetch.run(after, None)).await;
             let _ = fetch.link.signals.send(Signal::Died(error));
         });
@@ -148,22 +186,27 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
         Fetch { link: self.link.clone(), budget: self.refill_budget.clone() }
     }
 
-    fn settle_by_hints(&self) {
-        for (rpc_id, payload) in self.link.pending.take_hints() {
-            self.give(Inbound::Answer { rpc_id, payload });
-        }
-    }
-
     fn finish(mut self, error: Error) {
         self.sequence.finish(&mut self.steps);
         self.perform();
+        // The stream brings no answer any more.
+        self.give(Inbound::Settle(self.link.pending.hinted()));
         // How far some message of ours came says nothing of those that wait.
         let error = error.without_delivery();
         if error.is_agent_gone() {
             // The server keeps a dead process on its list until it is told.
             let link = self.link.clone();
-            tokio::spawn(async move { link.delete().await });
+            self.link.runtime.spawn(async move { link.delete().await });
         }
         self.give(Inbound::Died { last_sse_id: self.sequence.done(), error });
+    }
+}
+
+/// A bug in here must not leave anybody waiting for what it would have brought.
+impl<F> Drop for Sequencer<F> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.link.bury(&Error::closed());
+        }
     }
 }

@@ -134,7 +134,8 @@ pub(crate) async fn accept(response: Response) -> Result<Response> {
         )
         .with_delivery(Delivery::NotSent),
         _ => {
-            let delivery = if status.is_client_error() { Delivery::NotSent } else { Delivery::Unknown };
+            let refused = status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT;
+            let delivery = if refused { Delivery::NotSent } else { Delivery::Unknown };
             let message = format!("the server refused the request: {problem}");
             Error::new(ErrorKind::Refused(problem), message).with_delivery(delivery)
         }

@@ -5,7 +5,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sandbox_agent_persist::{ListEventsRequest, Sender, SessionRecord, envelope};
+use sandbox_agent_persist::{
+    ListEventsRequest, PersistError, PersistErrorKind, Sender, SessionRecord, envelope,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -20,11 +22,16 @@ use super::recorder::{Draft, Recorder, Writer};
 use super::runner::{self, Job};
 use super::state::State;
 use super::store::Store;
-use super::tail::Tail;
+use super::tail::{End, Tail};
 use crate::acp::{Answer, Link, Outbound};
 use crate::error::{Delivery, Error, ErrorKind, Limit, Result};
 use crate::http::Http;
 use crate::limits::Limits;
+
+/// More prompts than this never wait: a queue of any size is made no larger.
+const MOST_PROMPTS: usize = 1 << 20;
+/// How long the note of a process's end may wait behind what the store still has to take.
+const NOTE: Duration = Duration::from_secs(1);
 
 /// One session of one SDK. Its tasks hold it; its users hold it together with the SDK's guard.
 pub(crate) struct SessionCore {
@@ -52,6 +59,8 @@ struct Shared {
     record: SessionRecord,
     policy: PermissionPolicy,
     link: Option<Arc<Link>>,
+    /// The last process that was started, be the session open on it or not.
+    opened_on: Option<String>,
     running: Option<CancellationToken>,
     /// When the agent last gave a sign of itself.
     activity: Instant,
@@ -93,7 +102,7 @@ impl SessionCore {
         let Parts { http, store, limits, runtime, stop } = parts;
         let last = last_index(&store, &record.id).await?;
         let (recorder, entries) = Recorder::new();
-        let (jobs, queue) = mpsc::channel(limits.queued_prompts.max(1));
+        let (jobs, queue) = mpsc::channel(limits.queued_prompts.clamp(1, MOST_PROMPTS));
         let stop = stop.child_token();
         let core = Arc::new(Self {
             id: record.id.clone(),
@@ -108,6 +117,7 @@ impl SessionCore {
                 record,
                 policy,
                 link: None,
+                opened_on: None,
                 running: None,
                 activity: Instant::now(),
             }),
@@ -120,12 +130,13 @@ impl SessionCore {
         let journal =
             Journal { session_id: core.id.clone(), store: core.store.clone(), tail: core.tail.clone() };
         let writer = Writer { journal, entries, stop: core.stop.clone(), listener: core.clone() };
-        let ended = core.clone();
+        let (ended, writing) = (core.clone(), core.runtime.spawn(writer.run()));
         core.runtime.spawn(async move {
-            writer.run().await;
-            ended.state.change(|facts| facts.closed = true);
-            // After a failed store there is nothing left to do either.
-            ended.stop.cancel();
+            if writing.await.is_err() {
+                let error = PersistError::new(PersistErrorKind::Other, "the session store panicked");
+                ended.tail.end(End::Failed(error.into()));
+            }
+            ended.end();
         });
         core.runtime.spawn(runner::run(core.clone(), queue));
         Ok(core)
@@ -168,6 +179,15 @@ impl SessionCore {
         self.shared().link.clone()
     }
 
+    /// The server id of the process that was started first or last.
+    pub(crate) fn opened_on(&self) -> Option<String> {
+        self.shared().opened_on.clone()
+    }
+
+    pub(crate) fn set_opened_on(&self, server_id: &str) {
+        self.shared().opened_on = Some(server_id.to_owned());
+    }
+
     pub(crate) fn set_running(&self, cancel: Option<CancellationToken>) {
         self.state.change(|facts| facts.turn = cancel.is_some());
         self.shared().running = cancel;
@@ -183,6 +203,23 @@ impl SessionCore {
 
     pub(crate) fn activity(&self) -> Instant {
         self.shared().activity
+    }
+
+    /// Nothing is recorded any more: ends what still waits, and the tasks.
+    fn end(&self) {
+        self.state.change(|facts| facts.closed = true);
+        if let Some(link) = self.link() {
+            link.bury(&self.end_error());
+        }
+        self.stop.cancel();
+    }
+
+    /// Why nothing is recorded any more.
+    pub(crate) fn end_error(&self) -> Error {
+        match self.tail.watch().borrow().end.clone() {
+            Some(End::Failed(error)) => error,
+            _ => Error::closed(),
+        }
     }
 
     pub(crate) fn is_ended(&self) -> bool {
@@ -227,14 +264,14 @@ impl SessionCore {
     pub(crate) async fn notify(&self, link: &Link, method: &str, params: impl Serialize) -> Result<()> {
         let outbound = Outbound::notification(method, params)?;
         self.store_outbound(link, &outbound).await?;
-        link.post_oneway(&outbound.payload).await
+        link.post_notification(&outbound.payload).await
     }
 
     /// Records the answer to a request of the agent's and sends it.
     pub(crate) async fn reply(&self, link: &Link, rpc_id: &str, answer: Result<Value, Value>) -> Result<()> {
         let outbound = Outbound::reply(rpc_id, answer)?;
         self.store_outbound(link, &outbound).await?;
-        link.post_oneway(&outbound.payload).await
+        link.post_reply(&outbound.payload).await
     }
 
     /// Records what no envelope says. The session's own end is no reason to fail.
@@ -266,27 +303,23 @@ impl SessionCore {
 
     /// Stores what was received and ends the tasks; with `kill` it ends the process too.
     pub(crate) async fn shut_down(&self, kill: bool) {
-        let link = self.link().filter(|link| !link.is_dead());
-        if let (true, Some(link)) = (kill, &link) {
-            self.note(
-                link,
-                envelope::PROCESS_ENDED,
-                json!({ "serverId": link.server_id, "reason": "closed" }),
-            )
-            .await;
-        }
-        self.stop.cancel();
-        let mut mark = self.tail.watch();
-        let flushed = async {
+        let link = self.link().filter(|link| kill && !link.is_dead());
+        let end = async {
+            if let Some(link) = &link {
+                let params = json!({ "serverId": link.server_id, "reason": "closed" });
+                let _ = timeout(NOTE, self.note(link, envelope::PROCESS_ENDED, params)).await;
+            }
+            self.stop.cancel();
+            let mut mark = self.tail.watch();
             let ended = mark.wait_for(|mark| mark.end.is_some());
-            let _ = timeout(self.limits.store + Duration::from_secs(1), ended).await;
+            let _ = timeout(self.limits.store, ended).await;
         };
         let delete = async {
-            if let (true, Some(link)) = (kill, &link) {
+            if let Some(link) = &link {
                 link.delete().await;
             }
         };
-        futures::join!(flushed, delete);
+        futures::join!(end, delete);
     }
 
     /// Nothing panics while it holds the lock, and each field is whole at every step.

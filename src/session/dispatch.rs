@@ -1,13 +1,11 @@
 //! Acts on what a process said, once it is stored and shown.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use sandbox_agent_persist::envelope::{self, Kind};
 use sandbox_agent_persist::{Sender, SessionEvent};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
 use super::core::SessionCore;
 use super::permission::PermissionRequest;
@@ -16,9 +14,6 @@ use super::view::params;
 use crate::acp::{Gap, Inbound, Link, Outbound};
 use crate::acp_types::RequestPermissionRequest;
 use crate::error::{Error, ErrorKind};
-
-/// How long after a gap the stream may still bring an answer that a POST has brought.
-const SETTLE: Duration = Duration::from_secs(1);
 
 /// Turns what a process gave into an entry for the recorder.
 pub(crate) fn receive(core: &Arc<SessionCore>, link: Arc<Link>, inbound: Inbound) {
@@ -30,17 +25,7 @@ pub(crate) fn receive(core: &Arc<SessionCore>, link: Arc<Link>, inbound: Inbound
                 Draft { id, connection_id: link.server_id.clone(), sender: Sender::Agent, payload, permit };
             Entry { draft: Some(draft), then: Then::Dispatch(link) }
         }
-        Inbound::Answer { rpc_id, payload } => {
-            let id = format!("{}:post:{rpc_id}", link.server_id);
-            let draft = Draft {
-                id,
-                connection_id: link.server_id.clone(),
-                sender: Sender::Agent,
-                payload,
-                permit: None,
-            };
-            Entry { draft: Some(draft), then: Then::Dispatch(link) }
-        }
+        Inbound::Settle(answers) => Entry { draft: None, then: Then::Settle(link, answers) },
         Inbound::Gap(gap) => Entry { draft: gap_draft(&gap), then: Then::Dispatch(link) },
         Inbound::Died { last_sse_id, error } => {
             Entry { draft: death_draft(&link, last_sse_id, &error), then: Then::Bury(link, error) }
@@ -95,14 +80,22 @@ impl Listener for Arc<SessionCore> {
             Kind::Notification { method } if method == envelope::AGENT_EXITED => {
                 link.exited(exit_error(event));
             }
-            Kind::Notification { method } if method == envelope::GAP => {
-                let link = link.clone();
-                self.runtime.spawn(async move {
-                    sleep(SETTLE).await;
-                    link.settle_by_hints();
-                });
-            }
             Kind::Notification { .. } | Kind::Other => {}
+        }
+    }
+
+    /// All that the stream gave is handled, and these still wait: the stream's copies were lost.
+    fn settle(&self, link: &Arc<Link>, answers: Vec<String>) {
+        for rpc_id in answers {
+            let Some(payload) = link.pending.take_hint(&rpc_id) else { continue };
+            let draft = Draft {
+                id: format!("{}:post:{rpc_id}", link.server_id),
+                connection_id: link.server_id.clone(),
+                sender: Sender::Agent,
+                payload,
+                permit: None,
+            };
+            self.recorder.record(Entry { draft: Some(draft), then: Then::Dispatch(link.clone()) });
         }
     }
 }
@@ -127,19 +120,32 @@ fn ask(core: &Arc<SessionCore>, link: &Arc<Link>, rpc_id: &str, event: &SessionE
         return reply(core, link, rpc_id, Err(error));
     };
     let request = PermissionRequest {
-        id: rpc_id.trim_matches('"').to_owned(),
+        // Not the agent's own id: the next process may count from the start again.
+        id: event.id.clone(),
         session_id: core.id.clone(),
         event_index: event.event_index,
         tool_call: asked.tool_call,
         options: asked.options,
     };
-    if let Some(option) = request.by_policy(core.policy()) {
+    let Some(option) = request.by_policy(core.policy()) else {
+        if !core.permissions.has_listener() {
+            tracing::warn!(session = %core.id, permission = %request.id, "the agent asks for a permission and nobody listens");
+        }
+        return list(core, link, rpc_id, request);
+    };
+    let (core, link, rpc_id) = (core.clone(), link.clone(), rpc_id.to_owned());
+    core.runtime.clone().spawn(async move {
         let outcome = json!({ "outcome": { "outcome": "selected", "optionId": option } });
-        return reply(core, link, rpc_id, Ok(outcome));
-    }
-    if !core.permissions.has_listener() {
-        tracing::warn!(session = %core.id, permission = %request.id, "the agent asks for a permission and nobody listens");
-    }
+        if let Err(error) = core.reply(&link, &rpc_id, Ok(outcome)).await {
+            tracing::warn!(session = %core.id, %error, "the policy's answer did not get out; somebody has to answer");
+            if !link.is_dead() {
+                list(&core, &link, &rpc_id, request);
+            }
+        }
+    });
+}
+
+fn list(core: &SessionCore, link: &Arc<Link>, rpc_id: &str, request: PermissionRequest) {
     core.permissions.add(link, rpc_id, request);
     core.permissions_changed();
 }

@@ -28,9 +28,8 @@ pub enum From {
 /// A session's events: those that are stored, then those that come; no hole, no double.
 ///
 /// Each is in the store before it is here. A reader that is slower than the agent slows nobody:
-/// it reads on from the store. An error is an item, and the stream goes on after it; where the
-/// store has evicted events, that is an error which says which, and the stream goes on behind
-/// them. The stream ends when the SDK is closed or detached. Waiting for the next event lasts as
+/// it reads on from the store. Where the store has evicted events, that is an error which says
+/// which, and the stream goes on behind them; any other error is the last item. The stream ends when the SDK is closed or detached. Waiting for the next event lasts as
 /// long as the session is silent. Dropping it at any point is safe.
 pub struct Events(BoxStream<'static, Result<Arc<SessionEvent>>>);
 
@@ -87,21 +86,23 @@ impl Subscription {
         let reader = reader(&core, from);
         let start = reader.position();
         let (failed, session) = (failure.clone(), core.id.clone());
-        let events = stream::unfold(reader, |mut reader| async { Some((reader.next().await?, reader)) })
-            .filter_map(move |event| {
-                let event = event.inspect_err(|error| {
-                    tracing::warn!(%session, %error, "a subscription missed events");
-                    *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
-                });
-                std::future::ready(event.ok().map(|event| (event.event_index, event)))
+        let events = stream::unfold(reader, |mut reader| async {
+            let event = reader.next().await?;
+            Some(((reader.position(), event), reader))
+        })
+        .map(move |(position, event)| {
+            let event = event.inspect_err(|error| {
+                tracing::warn!(%session, %error, "a subscription missed events");
+                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
             });
-        let callback = Callback::start(
-            &core.runtime,
-            "session-events",
-            start,
-            events,
-            move |event: Arc<SessionEvent>| callback(&event),
-        );
+            (position, event.ok())
+        });
+        let each = move |event: Option<Arc<SessionEvent>>| {
+            if let Some(event) = event {
+                callback(&event);
+            }
+        };
+        let callback = Callback::start(&core.runtime, "session-events", start, events, each);
         Self { core, callback, failure }
     }
 

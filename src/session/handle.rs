@@ -85,8 +85,8 @@ impl Session {
 
     /// Cancels the running turn, if there is one; prompts that wait behind it run.
     ///
-    /// Returns when the agent was told; [`Turn::cancel`] waits for the end as well and says what
-    /// happens when the agent does not stop.
+    /// Returns at once; [`Turn::cancel`] does the same, waits for the end, and says what happens
+    /// when the agent does not stop.
     pub fn cancel(&self) {
         if let Some(cancel) = self.core.running() {
             cancel.cancel();
@@ -149,16 +149,27 @@ impl Session {
     ///
     /// The answer is stored before it is sent. Fails with
     /// [`PermissionGone`](ErrorKind::PermissionGone) when it was answered or its turn ended, and with
-    /// [`InvalidInput`](ErrorKind::InvalidInput) when the agent doesn't offer that answer; after any
-    /// other error the request is listed again. Bounded by [`Limits::store`](crate::Limits::store)
-    /// and 10 s for the server to take it.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) when the agent doesn't offer that answer. After an
+    /// error with the delivery [`NotSent`](Delivery::NotSent) the request is listed again. Bounded by
+    /// [`Limits::store`](crate::Limits::store) for each of what waits to be stored, and 10 s for the
+    /// server to take it. Dropping the call does not take the answer back.
     pub async fn respond(&self, request_id: &str, reply: PermissionReply) -> Result<()> {
         let claim = self.core.permissions.claim(request_id, &reply)?;
-        let answering = Answering { core: &self.core, event_index: claim.event_index, sent: false };
-        let outcome = json!({ "outcome": { "outcome": "selected", "optionId": claim.option } });
-        self.core.reply(&claim.link, &claim.rpc_id, Ok(outcome)).await?;
-        answering.done();
-        Ok(())
+        let core = self.core.clone();
+        // Apart, so that a dropped call can't leave an answer half sent.
+        let answering = self.core.runtime.spawn(async move {
+            let outcome = json!({ "outcome": { "outcome": "selected", "optionId": claim.option } });
+            let sent = core.reply(&claim.link, &claim.rpc_id, Ok(outcome)).await;
+            match &sent {
+                Err(error) if error.delivery() == Some(Delivery::NotSent) => {
+                    core.permissions.unclaim(claim.event_index);
+                }
+                _ => core.permissions.remove(claim.event_index),
+            }
+            core.permissions_changed();
+            sent
+        });
+        answering.await.unwrap_or_else(|_| Err(Error::closed()))
     }
 
     /// Answers a permission request from where nothing can be awaited, such as a callback. An
@@ -206,29 +217,5 @@ fn with_session(params: Value, agent_session_id: &str) -> Value {
         }
         Value::Null => json!({ "sessionId": agent_session_id }),
         other => other,
-    }
-}
-
-/// Gives the request back when its answer does not get out, also when the call is dropped.
-struct Answering<'a> {
-    core: &'a SessionCore,
-    event_index: u64,
-    sent: bool,
-}
-
-impl Answering<'_> {
-    fn done(mut self) {
-        self.sent = true;
-    }
-}
-
-impl Drop for Answering<'_> {
-    fn drop(&mut self) {
-        if self.sent {
-            self.core.permissions.remove(self.event_index);
-        } else {
-            self.core.permissions.unclaim(self.event_index);
-        }
-        self.core.permissions_changed();
     }
 }

@@ -39,17 +39,21 @@ impl Journal {
                     self.tail.publish(events.clone());
                     return Ok(events.into_iter().map(Some).collect());
                 }
-                Inserted::Stored => return self.read_back(&events, stored).await,
+                Inserted::Stored => {
+                    let places = self.read_back(&events, stored).await?;
+                    return self.all_found(places, |_| false);
+                }
                 Inserted::Conflict { next_index } => next = self.renumber(next, next_index)?,
                 Inserted::Duplicate => break,
             }
         }
-        for event in &mut events {
+        let mut known = vec![false; events.len()];
+        for (event, known) in events.iter_mut().zip(&mut known) {
             loop {
                 event.event_index = next;
                 match self.insert(std::slice::from_ref(event)).await? {
                     Inserted::Stored => next += 1,
-                    Inserted::Duplicate => {}
+                    Inserted::Duplicate => *known = true,
                     Inserted::Conflict { next_index } => {
                         next = self.renumber(next, next_index)?;
                         continue;
@@ -58,7 +62,23 @@ impl Journal {
                 break;
             }
         }
-        self.read_back(&events, stored).await
+        let places = self.read_back(&events, stored).await?;
+        self.all_found(places, |place| known[place])
+    }
+
+    /// What was stored must be there, unless its id was known before.
+    fn all_found(
+        &self,
+        places: Vec<Option<Arc<SessionEvent>>>,
+        known: impl Fn(usize) -> bool,
+    ) -> Result<Vec<Option<Arc<SessionEvent>>>, PersistError> {
+        let lost = places.iter().enumerate().any(|(place, event)| event.is_none() && !known(place));
+        if lost {
+            let message =
+                format!("session {:?} was changed by somebody else while it was written", self.session_id);
+            return Err(PersistError::new(PersistErrorKind::Fenced, message));
+        }
+        Ok(places)
     }
 
     async fn insert(&self, events: &[SessionEvent]) -> Result<Inserted, PersistError> {
@@ -70,6 +90,14 @@ impl Journal {
     }
 
     fn renumber(&self, tried: u64, next: u64) -> Result<u64, PersistError> {
+        if next <= self.tail.last() {
+            let message = format!(
+                "session {:?} was deleted or written anew by somebody else: its next index is {next}, after {}",
+                self.session_id,
+                self.tail.last()
+            );
+            return Err(PersistError::new(PersistErrorKind::Fenced, message));
+        }
         if tried == next {
             let message =
                 format!("the store refused index {tried} of session {:?} and asked for it", self.session_id);
@@ -85,9 +113,17 @@ impl Journal {
         stored: impl Fn(usize, &SessionEvent),
     ) -> Result<Vec<Option<Arc<SessionEvent>>>, PersistError> {
         let mut places = vec![None; ours.len()];
+        let mut after = self.tail.last();
         loop {
-            let request = ListEventsRequest::new(&self.session_id).after_index(self.tail.last()).limit(PAGE);
-            let page = self.store.call(|| self.store.driver.list_events(request.clone())).await?;
+            let request = ListEventsRequest::new(&self.session_id).after_index(after).limit(PAGE);
+            let page = self.store.call(|| self.store.driver.list_events(request.clone())).await;
+            if let Err(error) = &page
+                && let PersistErrorKind::Evicted { to, .. } = error.kind()
+            {
+                after = after.max(to);
+                continue;
+            }
+            let page = page?;
             let more = page.next_cursor.is_some();
             let events: Vec<_> = page.items.into_iter().map(Arc::new).collect();
             let by_id: HashMap<_, _> = events.iter().map(|event| (event.id.as_str(), event)).collect();
@@ -98,6 +134,7 @@ impl Journal {
                     places[number] = Some(Arc::clone(found));
                 }
             }
+            after = events.last().map_or(after, |event| event.event_index);
             self.tail.publish(events);
             if !more {
                 return Ok(places);

@@ -32,10 +32,10 @@ impl SessionCore {
         *live = None;
         // Asked before the handshake is recorded.
         let has_past = self.tail.last() > 0;
-        self.state.change(|facts| facts.opening = true);
-        let opened = self.open().await;
-        self.state.change(|facts| facts.opening = false);
-        let opened = opened?;
+        let opened = {
+            let _opening = Opening::begin(self);
+            self.open().await?
+        };
         *live = Some(opened.clone());
         self.transcript_due.store(has_past, Ordering::Release);
         let outcome = if has_past { ResumeOutcome::Transcript } else { ResumeOutcome::Fresh };
@@ -50,11 +50,20 @@ impl SessionCore {
             self.http.clone(),
             &record.agent,
             self.limits.clone(),
+            self.runtime.clone(),
             self.stop.child_token(),
             move |link, inbound| dispatch::receive(&receiver, link, inbound),
         );
+        self.set_opened_on(&link.server_id);
         let mut abandon = Abandon(Some((self.clone(), link.clone())));
-        let agent_session_id = self.shake_hands(&link, &Setup::read(record.session_init.as_ref())).await?;
+        let opened = self.shake_hands(&link, &Setup::read(record.session_init.as_ref())).await;
+        if opened.is_err() && self.is_ended() {
+            // The runtime may end with the SDK: nothing is left to a task.
+            abandon.0 = None;
+            link.bury(&Error::closed());
+            link.delete().await;
+        }
+        let agent_session_id = opened?;
         abandon.0 = None;
         self.set_link(Some(link.clone()));
         self.state.change(|facts| facts.live = true);
@@ -145,6 +154,22 @@ impl SessionCore {
             }
             core.state.change(|facts| (facts.live, facts.connected) = (false, false));
         });
+    }
+}
+
+/// Shown in the state for as long as it lives, also when the call is dropped.
+struct Opening<'a>(&'a SessionCore);
+
+impl<'a> Opening<'a> {
+    fn begin(core: &'a SessionCore) -> Self {
+        core.state.change(|facts| facts.opening = true);
+        Self(core)
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        self.0.state.change(|facts| facts.opening = false);
     }
 }
 

@@ -201,6 +201,9 @@ impl Permissions {
     /// Empties the list; returns those that nobody answered, to be answered "cancelled".
     pub(crate) fn clear(&self) -> Vec<(Arc<Link>, String)> {
         let all = std::mem::take(&mut *self.lock());
+        if all.is_empty() {
+            return Vec::new();
+        }
         self.touch();
         all.into_values().filter(|open| !open.answering).map(|open| (open.link, open.rpc_id)).collect()
     }

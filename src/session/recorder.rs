@@ -41,6 +41,8 @@ pub(crate) enum Then {
     Tell(oneshot::Sender<Result<Option<Arc<SessionEvent>>>>),
     /// Acts on what the process said.
     Dispatch(Arc<Link>),
+    /// These answers of the process came only by POST.
+    Settle(Arc<Link>, Vec<String>),
     /// The process is of no more use.
     Bury(Arc<Link>, Error),
 }
@@ -86,7 +88,7 @@ impl Then {
             Self::Tell(tell) => {
                 let _ = tell.send(Err(error.clone()));
             }
-            Self::Dispatch(link) | Self::Bury(link, _) => link.bury(error),
+            Self::Dispatch(link) | Self::Settle(link, _) | Self::Bury(link, _) => link.bury(error),
         }
     }
 }
@@ -97,6 +99,8 @@ pub(crate) trait Listener: Send + 'static {
     fn stored(&self, link: &Arc<Link>, event: &SessionEvent);
     /// An event is stored and shown.
     fn shown(&self, link: &Arc<Link>, event: &Arc<SessionEvent>);
+    /// The stream does not bring these answers any more.
+    fn settle(&self, link: &Arc<Link>, answers: Vec<String>);
 }
 
 /// The recorder's task.
@@ -180,6 +184,7 @@ impl<L: Listener> Writer<L> {
                         self.listener.shown(&link, &event);
                     }
                 }
+                Then::Settle(link, answers) => self.listener.settle(&link, answers),
                 Then::Bury(link, error) => link.bury(&error),
             }
         }

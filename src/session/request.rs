@@ -1,5 +1,7 @@
 //! What a session is opened with.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -15,7 +17,7 @@ use crate::error::{Error, Result};
 /// let request = SessionRequest::new("default", "codex").cwd("/repo").mode("plan");
 /// # let _ = request;
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SessionRequest {
     pub(crate) id: String,
     pub(crate) agent: String,
@@ -23,8 +25,22 @@ pub struct SessionRequest {
     pub(crate) permissions: PermissionPolicy,
 }
 
+/// Without what may hold secrets: the environment and headers of MCP servers, and `_meta`.
+impl fmt::Debug for SessionRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionRequest")
+            .field("id", &self.id)
+            .field("agent", &self.agent)
+            .field("cwd", &self.setup.cwd)
+            .field("mode", &self.setup.mode)
+            .field("model", &self.setup.model)
+            .field("permissions", &self.permissions)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What the record keeps, to open the session again in the same way.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Setup {
     #[serde(default, skip_serializing_if = "Option::is_none")]

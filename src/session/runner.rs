@@ -19,11 +19,13 @@ use super::view::{EventView, SessionEventExt};
 use crate::acp::{Answer, Link, Outbound, read_answer};
 use crate::acp_types::{PromptResponse, SessionUpdate};
 use crate::error::{Delivery, Error, ErrorKind, Limit, Result};
+use crate::limits::after;
 
 /// Where a prompt says in `_meta` by which key it is known.
 const KEY: &str = "sandboxAgent/idempotencyKey";
-/// Further than any turn: "no limit" as an instant.
-const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// How many events after a prompt are looked at for a sign of the agent's work.
+const EVIDENCE: usize = 1_000;
 
 /// A prompt in the queue.
 #[derive(Debug)]
@@ -34,6 +36,11 @@ pub(crate) struct Job {
 }
 
 impl Job {
+    /// What is known of a prompt when the SDK ends; the agent may go on with it.
+    fn delivery(&self) -> Delivery {
+        if self.progress.borrow().first.is_some() { Delivery::Unknown } else { Delivery::NotSent }
+    }
+
     pub(crate) fn end(&self, last: u64, result: Result<PromptResponse>) {
         self.progress.send_modify(|progress| {
             progress.outcome.get_or_insert(Outcome { last, result });
@@ -44,7 +51,7 @@ impl Job {
 /// Whatever becomes of a prompt, whoever waits for it is told.
 impl Drop for Job {
     fn drop(&mut self) {
-        self.end(0, Err(interrupted(self)));
+        self.end(0, Err(Error::closed().with_delivery(self.delivery())));
     }
 }
 
@@ -57,7 +64,7 @@ pub(crate) async fn run(core: Arc<SessionCore>, mut jobs: mpsc::Receiver<Job>) {
         core.set_running(Some(job.cancel.clone()));
         let outcome = stop.run_until_cancelled(turn(&core, &job)).await;
         core.set_running(None);
-        let result = outcome.unwrap_or_else(|| Err(interrupted(&job)));
+        let result = outcome.unwrap_or_else(|| Err(core.end_error().with_delivery(job.delivery())));
         job.end(core.tail.last(), result);
     }
 }
@@ -70,12 +77,6 @@ fn claim(job: &Job) -> bool {
     })
 }
 
-/// The SDK ended during the turn; the agent may go on with it.
-fn interrupted(job: &Job) -> Error {
-    let sent = job.progress.borrow().first.is_some();
-    Error::closed().with_delivery(if sent { Delivery::Unknown } else { Delivery::NotSent })
-}
-
 async fn turn(core: &Arc<SessionCore>, job: &Job) -> Result<PromptResponse> {
     let begun = job.cancel.run_until_cancelled(begin(core, job)).await;
     let Some(begun) = begun else {
@@ -85,7 +86,7 @@ async fn turn(core: &Arc<SessionCore>, job: &Job) -> Result<PromptResponse> {
     // From here on the prompt is stored: it is posted, or its end is recorded.
     let stored = store(core, job, &live.link, &outbound).await?;
     job.progress.send_modify(|progress| progress.first = Some(stored));
-    core.transcript_due.store(false, Ordering::Release);
+    let told = core.transcript_due.swap(false, Ordering::AcqRel);
     core.touch();
     let answer = live.link.expect_answer(rpc_id.clone());
     live.link.post_request(rpc_id.clone(), &outbound.payload);
@@ -95,6 +96,9 @@ async fn turn(core: &Arc<SessionCore>, job: &Job) -> Result<PromptResponse> {
     match ended {
         Ok(event) => read_answer(&event.payload),
         Err(error) => {
+            if told && error.delivery() == Some(Delivery::NotSent) {
+                core.transcript_due.store(true, Ordering::Release);
+            }
             let reason = reason(&error);
             let id: Value = serde_json::from_str(&rpc_id).unwrap_or_default();
             core.note(&live.link, envelope::TURN_ENDED, json!({ "id": id, "reason": reason })).await;
@@ -220,13 +224,15 @@ impl Running<'_> {
     fn deadline(&self, started: Instant) -> (Instant, Limit) {
         let limits = &self.core.limits;
         let asked = self.core.permissions.oldest();
-        let total = limits.turn.map(|limit| (started + limit, Limit::Turn));
+        let total = limits.turn.map(|limit| (after(started, limit), Limit::Turn));
         let waiting = match asked {
-            Some(since) => limits.permission.map(|limit| (since + limit, Limit::Permission)),
-            None => limits.silence.map(|limit| (self.core.activity().max(started) + limit, Limit::Silence)),
+            Some(since) => limits.permission.map(|limit| (after(since, limit), Limit::Permission)),
+            None => {
+                limits.silence.map(|limit| (after(self.core.activity().max(started), limit), Limit::Silence))
+            }
         };
         let next = total.into_iter().chain(waiting).min_by_key(|(deadline, _)| *deadline);
-        next.unwrap_or((started + FAR, Limit::Turn))
+        next.unwrap_or_else(|| (after(started, Duration::MAX), Limit::Turn))
     }
 
     async fn judge(&self, answered: Result<Answer, oneshot::error::RecvError>) -> Result<Arc<SessionEvent>> {
@@ -240,23 +246,33 @@ impl Running<'_> {
     /// What is known without a response: an agent that works since the prompt was stored got it.
     async fn delivery(&self) -> Delivery {
         let store = &self.core.store;
-        let request = ListEventsRequest::new(&self.core.id).after_index(self.stored);
+        let request = ListEventsRequest::new(&self.core.id).after_index(self.stored).limit(EVIDENCE);
         let page = store.call(|| store.driver.list_events(request.clone())).await;
-        let worked = page.is_ok_and(|page| page.items.iter().any(|event| is_work(&event.view())));
+        let ours = |event: &&SessionEvent| event.connection_id == self.live.link.server_id;
+        let worked =
+            page.is_ok_and(|page| page.items.iter().filter(ours).any(|event| is_work(&event.view())));
         if worked { Delivery::Executed } else { Delivery::Unknown }
     }
 
     /// Has the agent end the turn; where it doesn't, ends its process.
-    async fn cancel(&self, answer: oneshot::Receiver<Answer>) -> Result<Arc<SessionEvent>> {
+    async fn cancel(&self, mut answer: oneshot::Receiver<Answer>) -> Result<Arc<SessionEvent>> {
         let (core, link) = (self.core, &self.live.link);
         let limit = core.limits.cancel;
         let settle = async {
+            let mut permissions = core.permissions.watch();
             core.cancel_permissions().await;
             let params = json!({ "sessionId": self.live.agent_session_id });
             if let Err(error) = core.notify(link, "session/cancel", params).await {
                 tracing::debug!(session = %core.id, %error, "the agent could not be told to stop");
             }
-            self.judge(answer.await).await
+            loop {
+                tokio::select! {
+                    biased;
+                    answered = &mut answer => return self.judge(answered).await,
+                    // One that was asked on the way.
+                    _ = permissions.changed() => core.cancel_permissions().await,
+                }
+            }
         };
         match timeout(limit, settle).await {
             Ok(ended) => ended,

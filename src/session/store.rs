@@ -8,6 +8,8 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use sandbox_agent_persist::{PersistError, PersistErrorKind, SessionPersistDriver};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::limits;
+
 /// The store, with the budget that each call of it has.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
@@ -28,7 +30,7 @@ impl Store {
     where
         F: Future<Output = Result<T, PersistError>>,
     {
-        let deadline = Instant::now() + self.budget;
+        let deadline = limits::after(Instant::now(), self.budget);
         let delays = ExponentialBuilder::new()
             .with_min_delay(Duration::from_millis(10))
             .with_max_delay(Duration::from_secs(1))

@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 /// How many events a reader takes at once: few enough to hold, enough that a lock or a query a
 /// batch is nothing.
 const BATCH: usize = 256;
+/// And so few that they fit into memory, where events are large.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// The newest events of a session that are stored, within a number of bytes.
 #[derive(Debug)]
@@ -107,14 +109,16 @@ pub(crate) struct TailReader {
     /// The last index that was given out, or that is not wanted.
     after: u64,
     read: VecDeque<Arc<SessionEvent>>,
-    /// Whether the failure that ended the record was given.
+    /// How many events the next page of the store has.
+    page: usize,
+    /// Whether the failure that ends the reading was given.
     failed: bool,
 }
 
 impl TailReader {
     pub(crate) fn new(tail: Arc<Tail>, store: Store, session_id: String, after: u64) -> Self {
         let mark = tail.watch();
-        Self { tail, mark, store, session_id, after, read: VecDeque::new(), failed: false }
+        Self { tail, mark, store, session_id, after, read: VecDeque::new(), page: BATCH, failed: false }
     }
 
     /// The last index that was given out, or that is not wanted.
@@ -122,8 +126,8 @@ impl TailReader {
         self.after
     }
 
-    /// The next event; `None` when the record ended and all of it was read. An error of the store
-    /// is given once, and reading goes on after it: where events were evicted, behind them.
+    /// The next event; `None` when the record ended and all of it was read. Where events were
+    /// evicted, that is an error, and reading goes on behind them; any other error is the last item.
     pub(crate) async fn next(&mut self) -> Option<Result<Arc<SessionEvent>>> {
         loop {
             if let Some(event) = self.read.pop_front() {
@@ -131,6 +135,9 @@ impl TailReader {
                 return Some(Ok(event));
             }
             let mark = self.mark.borrow_and_update().clone();
+            if self.failed {
+                return None;
+            }
             if mark.last > self.after {
                 if let Err(error) = self.fill().await {
                     return Some(Err(error));
@@ -141,7 +148,8 @@ impl TailReader {
                 None => {}
                 Some(End::Closed) => return None,
                 Some(End::Failed(error)) => {
-                    return (!std::mem::replace(&mut self.failed, true)).then_some(Err(error));
+                    self.failed = true;
+                    return Some(Err(error));
                 }
             }
             // The tail is in `self`, so that the sender lives.
@@ -154,11 +162,13 @@ impl TailReader {
             self.read = events;
             return Ok(());
         }
-        let request = ListEventsRequest::new(&self.session_id).after_index(self.after).limit(BATCH);
+        let request = ListEventsRequest::new(&self.session_id).after_index(self.after).limit(self.page);
         match self.store.call(|| self.store.driver.list_events(request.clone())).await {
             Ok(page) => {
                 self.read = page.items.into_iter().map(Arc::new).collect();
+                self.page = page_for(&self.read);
                 if self.read.is_empty() {
+                    self.failed = true;
                     return Err(Error::protocol(format!(
                         "the store has no event after {} although it stored one",
                         self.after
@@ -167,11 +177,20 @@ impl TailReader {
                 Ok(())
             }
             Err(error) => {
-                if let PersistErrorKind::Evicted { to, .. } = error.kind() {
-                    self.after = self.after.max(to);
+                match error.kind() {
+                    PersistErrorKind::Evicted { to, .. } => self.after = self.after.max(to),
+                    // Nothing says that the next try would fare better.
+                    _ => self.failed = true,
                 }
                 Err(error.into())
             }
         }
     }
+}
+
+/// So many events that a page of them has about as many bytes as a tail.
+fn page_for(read: &VecDeque<Arc<SessionEvent>>) -> usize {
+    let bytes: usize = read.iter().map(|event| event.size()).sum();
+    let each = bytes / read.len().max(1) + 1;
+    (PAGE_BYTES / each).clamp(1, BATCH)
 }

@@ -17,7 +17,14 @@ pub(crate) struct Budget {
 /// Some of the bytes; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    _bytes: OwnedSemaphorePermit,
+    _bytes: Option<OwnedSemaphorePermit>,
+}
+
+impl Permit {
+    /// For the one event that must get through although there is no room.
+    pub(crate) fn beyond_budget() -> Self {
+        Self { _bytes: None }
+    }
 }
 
 impl Budget {
@@ -31,9 +38,9 @@ impl Budget {
     pub(crate) async fn take(&self, size: usize) -> Option<(Permit, bool)> {
         let wanted = u32::try_from(size + OVERHEAD).unwrap_or(u32::MAX).min(self.total);
         if let Ok(bytes) = self.bytes.clone().try_acquire_many_owned(wanted) {
-            return Some((Permit { _bytes: bytes }, false));
+            return Some((Permit { _bytes: Some(bytes) }, false));
         }
         let bytes = self.bytes.clone().acquire_many_owned(wanted).await.ok()?;
-        Some((Permit { _bytes: bytes }, true))
+        Some((Permit { _bytes: Some(bytes) }, true))
     }
 }

@@ -32,6 +32,26 @@ pub(crate) enum Item {
     },
 }
 
+impl Item {
+    /// The id of an event.
+    pub(crate) fn id(&self) -> Option<u64> {
+        match self {
+            Self::Event { id, .. } => Some(*id),
+            Self::Unreadable { id, .. } => *id,
+            Self::Heartbeat => None,
+        }
+    }
+
+    /// The bytes that it holds.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Event { data, .. } => data.len(),
+            Self::Unreadable { head, .. } => head.len(),
+            Self::Heartbeat => 0,
+        }
+    }
+}
+
 /// An open stream of events.
 #[derive(Debug)]
 pub(crate) struct EventSource {
@@ -56,8 +76,9 @@ impl EventSource {
         if after > 0 {
             request = request.header(LAST_EVENT_ID, after);
         }
-        let response = timeout(silence, request.send()).await.map_err(|_| dead(silence))?;
-        let response = accept(response.map_err(transport)?).await?;
+        // The body of a refusal is part of what may not come.
+        let response = async { accept(request.send().await.map_err(transport)?).await };
+        let response = timeout(silence, response).await.map_err(|_| dead(silence))??;
         Ok(Self { response, framer: Framer::new(max_event), silence })
     }
 
@@ -69,12 +90,41 @@ impl EventSource {
             if let Some(frame) = self.framer.next() {
                 return Ok(Some(read(frame)));
             }
-            let chunk = timeout(self.silence, self.response.chunk()).await.map_err(|_| dead(self.silence))?;
-            match chunk.map_err(transport)? {
-                Some(chunk) => self.framer.push(&chunk),
-                None => return Ok(None),
+            match self.read(self.silence).await {
+                None => return Err(dead(self.silence)),
+                Some(read) => {
+                    if !read? {
+                        return Ok(None);
+                    }
+                }
             }
         }
+    }
+
+    /// The same for a stream that is read only as long as it gives something: `Ok(None)` also
+    /// when no byte came for as long as `quiet`, or a heartbeat showed that all was sent.
+    pub(crate) async fn next_while_it_gives(&mut self, quiet: Duration) -> Result<Option<Item>> {
+        loop {
+            match self.framer.next().map(read) {
+                Some(Item::Heartbeat) => return Ok(None),
+                Some(item) => return Ok(Some(item)),
+                None => {}
+            }
+            match self.read(quiet).await {
+                None => return Ok(None),
+                Some(read) => {
+                    if !read? {
+                        return Err(Error::new(ErrorKind::Unreachable, "the server ended the event stream"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads what the socket gives: whether there was any, `None` when nothing came within `limit`.
+    async fn read(&mut self, limit: Duration) -> Option<Result<bool>> {
+        let chunk = timeout(limit, self.response.chunk()).await.ok()?;
+        Some(chunk.map_err(transport).map(|chunk| chunk.inspect(|chunk| self.framer.push(chunk)).is_some()))
     }
 }
 

@@ -66,8 +66,9 @@ async fn a_response_lost_for_good_is_taken_from_its_post_beside_a_gap() {
     let sandbox = sandbox().await;
     let (_sdk, session) = session(&sandbox).await;
     sandbox.faults().lose_for_good(Events::responses(1));
+    session.prompt("say done").await.unwrap();
     // What is said after the turn's end shows the hole.
-    session.prompt("say done; after 400 late").await.unwrap();
+    session.prompt("say next").await.unwrap();
     let events = recorded(&session).await;
     assert_sound(&events);
     assert_eq!(gaps(&events).len(), 1);
