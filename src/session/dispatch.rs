@@ -85,18 +85,18 @@ impl Listener for Arc<SessionCore> {
     }
 
     /// All that the stream gave is handled, and these still wait: the stream's copies were lost.
-    fn settle(&self, link: &Arc<Link>, answers: Vec<String>) {
-        for rpc_id in answers {
-            let Some(payload) = link.pending.take_hint(&rpc_id) else { continue };
+    fn settle(&self, link: &Arc<Link>, answers: Vec<String>) -> Vec<Entry> {
+        let recovered = answers.into_iter().filter_map(|rpc_id| {
             let draft = Draft {
                 id: format!("{}:post:{rpc_id}", link.server_id),
                 connection_id: link.server_id.clone(),
                 sender: Sender::Agent,
-                payload,
+                payload: link.pending.take_hint(&rpc_id)?,
                 permit: None,
             };
-            self.recorder.record(Entry { draft: Some(draft), then: Then::Dispatch(link.clone()) });
-        }
+            Some(Entry { draft: Some(draft), then: Then::Dispatch(link.clone()) })
+        });
+        recovered.collect()
     }
 }
 

@@ -99,8 +99,8 @@ pub(crate) trait Listener: Send + 'static {
     fn stored(&self, link: &Arc<Link>, event: &SessionEvent);
     /// An event is stored and shown.
     fn shown(&self, link: &Arc<Link>, event: &Arc<SessionEvent>);
-    /// The stream does not bring these answers any more.
-    fn settle(&self, link: &Arc<Link>, answers: Vec<String>);
+    /// The stream does not bring these answers any more: what is to be recorded in their place.
+    fn settle(&self, link: &Arc<Link>, answers: Vec<String>) -> Vec<Entry>;
 }
 
 /// The recorder's task.
@@ -184,7 +184,10 @@ impl<L: Listener> Writer<L> {
                         self.listener.shown(&link, &event);
                     }
                 }
-                Then::Settle(link, answers) => self.listener.settle(&link, answers),
+                Then::Settle(link, answers) => {
+                    let settled = self.listener.settle(&link, answers);
+                    Box::pin(self.write(settled)).await?;
+                }
                 Then::Bury(link, error) => link.bury(&error),
             }
         }

@@ -8,6 +8,7 @@ mod support;
 mod delivery;
 mod events;
 mod limits;
+mod review;
 mod stores;
 mod streams;
 
