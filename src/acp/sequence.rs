@@ -269,6 +269,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_probe_fills_before_its_refill_ends_is_no_gap() {
+        let mut sequence = Sequence::new(0);
+        let mut steps = stream(&mut sequence, [1, 3]);
+        for hole in [2, 4, 6] {
+            steps.extend(aside(&mut sequence, [hole]));
+            steps.extend(stream(&mut sequence, [hole + 3]));
+            steps.extend(refilled(&mut sequence, (hole - 1, hole + 1), hole + 1));
+        }
+        assert!(!steps.iter().any(|step| matches!(step, Gap { .. })), "{steps:?}");
+    }
+
+    #[test]
     fn the_largest_id_is_no_overflow() {
         let mut sequence = Sequence::new(u64::MAX - 1);
         assert_eq!(stream(&mut sequence, [u64::MAX, u64::MAX]), [Deliver(u64::MAX, u64::MAX)]);

@@ -9,6 +9,7 @@ mod journal;
 mod key;
 mod open;
 mod outcome;
+mod outgoing;
 mod permission;
 mod prompt;
 mod recorder;

@@ -147,3 +147,28 @@ fn read(frame: Frame) -> Item {
 fn dead(silence: Duration) -> Error {
     Error::new(ErrorKind::Unreachable, format!("the connection was silent for {silence:?}"))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_refusal_whose_body_never_comes_ends_within_the_silence() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let _ = socket.read(&mut [0; 4096]).await;
+            socket.write_all(b"HTTP/1.1 503 x\r\ncontent-length: 100\r\n\r\n").await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        let http = Http::new(reqwest::Client::new(), &url, None, &[]).unwrap();
+        let open = EventSource::open(&http, "s", 0, Duration::from_millis(200), 1000);
+        let error = timeout(Duration::from_secs(3), open).await.unwrap().unwrap_err();
+        assert!(error.is_unreachable(), "{error:?}");
+    }
+}

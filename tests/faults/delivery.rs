@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use sandbox_agent_sdk::{Delivery, ErrorKind, Prompt, SandboxAgent};
-use sandbox_agent_testkit::{On, Sandbox};
+use sandbox_agent_sdk::{
+    Delivery, ErrorKind, MemorySessionPersistDriver, Prompt, SandboxAgent, SessionState,
+};
+use sandbox_agent_testkit::{Events, On, Sandbox};
+use tokio::time::timeout;
 
 use crate::support::{begun, recorded, request, said};
-use crate::{limits, sandbox, server, session, session_within};
+use crate::{PATIENCE, limits, sandbox, sdk_on, server, session, session_within};
 
 #[tokio::test]
 async fn a_refused_prompt_was_not_sent() {
@@ -114,6 +117,50 @@ async fn a_prompt_that_never_left_was_not_sent_whatever_ends_it() {
 }
 
 #[tokio::test]
+async fn a_prompt_that_was_not_sent_does_not_cost_the_agent_its_history() {
+    let sandbox = sandbox().await;
+    let driver = MemorySessionPersistDriver::new();
+    let first = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let session = first.create_session(request("one")).await.unwrap();
+    session.prompt("say precious").await.unwrap();
+    first.close().await.unwrap();
+    let sdk = sdk_on(&sandbox, driver, limits()).await;
+    let session = sdk.resume_or_create_session(request("one")).await.unwrap();
+    sandbox.faults().next(On::rpc("session/prompt")).answer(413, "text/plain", "length limit exceeded");
+    assert_eq!(session.prompt("recall").await.unwrap_err().delivery(), Some(Delivery::NotSent));
+    let before = said(&recorded(&session).await).len();
+    session.prompt("recall").await.unwrap();
+    let said = said(&recorded(&session).await);
+    assert!(said[before..].contains("precious"), "the agent got only {:?}", &said[before..]);
+}
+
+#[tokio::test]
+async fn an_answer_that_only_the_post_brought_outlives_the_process() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    sandbox.faults().lose_for_good(Events::responses(1));
+    // The GET that looks for the lost copy shows that the POST was answered.
+    sandbox.faults().next(On::get()).hang_undelivered();
+    let turn = session.prompt("say done");
+    sandbox.wait_for(|sandbox| sandbox.faults().unspent() == 0).await.unwrap();
+    assert_eq!(*session.state().borrow(), SessionState::Running);
+    sandbox.faults().forget(&server(&session)).unwrap();
+    timeout(PATIENCE, turn).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_queued_prompt_is_cancelled_without_waiting_for_the_turn_before_it() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    let mut running = session.prompt("say begun; think 60000");
+    begun(&mut running).await;
+    let queued = session.prompt("say never");
+    timeout(PATIENCE, queued.cancel()).await.unwrap().unwrap();
+    assert_eq!(queued.await.unwrap_err().delivery(), Some(Delivery::NotSent));
+    assert_eq!(sandbox.prompts_received().len(), 1);
+}
+
+#[tokio::test]
 async fn a_session_that_could_not_be_opened_leaves_nothing_behind() {
     let sandbox = sandbox().await;
     let sdk = SandboxAgent::builder(sandbox.url()).limits(limits()).connect().await.unwrap();
@@ -130,7 +177,7 @@ async fn a_dropped_create_leaves_nothing_behind() {
     let sandbox = sandbox().await;
     let sdk = SandboxAgent::builder(sandbox.url()).limits(limits()).connect().await.unwrap();
     sandbox.faults().next(On::rpc("session/new")).hang_undelivered();
-    let dropped = tokio::time::timeout(Duration::from_millis(200), sdk.create_session(request("one"))).await;
+    let dropped = timeout(Duration::from_millis(200), sdk.create_session(request("one"))).await;
     assert!(dropped.is_err());
     let session = sdk.create_session(request("one")).await.unwrap();
     assert_eq!(recorded(&session).await[0].event_index, 1);

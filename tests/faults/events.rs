@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use sandbox_agent_persist_memory::{MemoryOptions, MemorySessionPersistDriver};
-use sandbox_agent_sdk::{From, SandboxAgent, SessionEvent};
+use sandbox_agent_sdk::persist::PersistErrorKind;
+use sandbox_agent_sdk::{ErrorKind, From, SandboxAgent, SessionEvent};
+use tokio::time::timeout;
 
+use crate::support::store::{GatedStore, Operation};
 use crate::support::{request, said, update};
-use crate::{limits, sandbox, session, session_within};
+use crate::{PATIENCE, limits, sandbox, sdk_on, session, session_within};
 
 #[tokio::test]
 async fn a_reader_goes_from_stored_to_live_without_hole_or_double() {
@@ -74,6 +77,20 @@ async fn evicted_events_are_an_error_that_names_them_and_reading_goes_on() {
 }
 
 #[tokio::test]
+async fn a_subscriber_of_a_store_that_cannot_be_read_is_told() {
+    let sandbox = sandbox().await;
+    let driver = Arc::new(GatedStore::default());
+    // So small a tail that all is read from the store.
+    let sdk = sdk_on(&sandbox, driver.clone(), limits().tail_bytes(1)).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    session.prompt("say a").await.unwrap();
+    driver.fail(Operation::ListEvents, PersistErrorKind::Corrupt);
+    let subscription = session.on_event_from(From::Start, |_| {});
+    let error = timeout(PATIENCE, subscription.caught_up()).await.unwrap().unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Persist(PersistErrorKind::Corrupt));
+}
+
+#[tokio::test]
 async fn a_callback_that_blocks_delays_neither_turn_nor_neighbour() {
     let sandbox = sandbox().await;
     let (_sdk, session) = session(&sandbox).await;
@@ -121,8 +138,7 @@ async fn the_last_handle_dropped_detaches() {
     let server = crate::server(&session);
     drop(sdk);
     drop(session);
-    let ended =
-        tokio::time::timeout(Duration::from_secs(5), async { while events.next().await.is_some() {} });
+    let ended = timeout(Duration::from_secs(5), async { while events.next().await.is_some() {} });
     ended.await.unwrap();
     assert!(sandbox.servers().contains(&server), "the process goes on");
 }

@@ -1,13 +1,15 @@
 //! Every bound ends what it bounds, with an error that names it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use sandbox_agent_sdk::{Delivery, ErrorKind, GapCause, Limit, Prompt, SessionState};
 use sandbox_agent_testkit::{On, Sandbox};
 
-use crate::support::{begun, gaps, recorded, request, said};
-use crate::{HEARTBEAT, limits, sandbox, session, session_within};
+use crate::support::store::{GatedStore, Operation};
+use crate::support::{begun, gaps, recorded, request, said, stored, updates};
+use crate::{HEARTBEAT, limits, sandbox, sdk_on, server, session, session_within};
 
 const SHORT: Duration = Duration::from_millis(400);
 
@@ -45,6 +47,13 @@ async fn a_turn_and_a_permission_have_limits_of_their_own() {
 }
 
 #[tokio::test]
+async fn the_longest_duration_is_a_limit_too() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session_within(&sandbox, limits().turn(Some(Duration::MAX))).await;
+    session.prompt("say hello").await.unwrap();
+}
+
+#[tokio::test]
 async fn an_agent_that_does_not_stop_is_ended() {
     let sandbox = sandbox().await;
     let (_sdk, session) = session_within(&sandbox, limits().cancel(SHORT)).await;
@@ -65,6 +74,28 @@ async fn a_delete_that_hangs_is_given_up() {
     let started = Instant::now();
     sdk.close().await.unwrap();
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn close_does_not_wait_for_a_slow_store_longer_than_its_limit() {
+    const UPDATES: u64 = 40;
+    let sandbox = sandbox().await;
+    let driver = Arc::new(GatedStore::default());
+    let sdk = sdk_on(&sandbox, driver.clone(), limits().store(Duration::from_secs(1))).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    let last = sandbox.last_event_id(&server(&session)) + UPDATES;
+    driver.delay(Operation::Insert, Duration::from_millis(800));
+    let mut events = session.events(sandbox_agent_sdk::From::Now);
+    let _turn = session.prompt(format!("stream {UPDATES} size=1000000"));
+    sandbox.wait_for(|sandbox| sandbox.last_event_id(&server(&session)) >= last).await.unwrap();
+    events.next().await.unwrap().unwrap();
+    assert!(
+        updates(&stored(&driver, "one").await).len() < UPDATES as usize,
+        "there is something left to store"
+    );
+    let started = Instant::now();
+    sdk.close().await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
 #[tokio::test]

@@ -7,18 +7,21 @@ mod support;
 
 mod delivery;
 mod events;
+mod lifecycle;
 mod limits;
-mod review;
+mod permissions;
 mod stores;
 mod streams;
 
 use std::time::Duration;
 
-use sandbox_agent_sdk::{Limits, SandboxAgent, Session};
+use sandbox_agent_sdk::{Limits, SandboxAgent, Session, SessionPersistDriver};
 use sandbox_agent_testkit::Sandbox;
 
 /// Heartbeats and limits as on the real server, a hundred times as fast.
 const HEARTBEAT: Duration = Duration::from_millis(150);
+/// What must not hang ends within this.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 fn limits() -> Limits {
     Limits::default().heartbeat(3 * HEARTBEAT)
@@ -36,6 +39,10 @@ async fn session_within(sandbox: &Sandbox, limits: Limits) -> (SandboxAgent, Ses
     let sdk = SandboxAgent::builder(sandbox.url()).limits(limits).connect().await.unwrap();
     let session = sdk.create_session(support::request("one")).await.unwrap();
     (sdk, session)
+}
+
+async fn sdk_on(sandbox: &Sandbox, driver: impl SessionPersistDriver, limits: Limits) -> SandboxAgent {
+    SandboxAgent::builder(sandbox.url()).persist(driver).limits(limits).connect().await.unwrap()
 }
 
 /// The server id of the session's process.

@@ -1,98 +1,36 @@
 //! Stores that fail, stand still, or have another writer.
 
+use std::future::{pending, ready};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::StreamExt;
 use sandbox_agent_persist_sqlite::SqliteSessionPersistDriver;
-use sandbox_agent_sdk::persist::{Capabilities, Inserted, PersistError, PersistErrorKind, async_trait};
-use sandbox_agent_sdk::{
-    Delivery, ErrorKind, ListEventsRequest, ListPage, ListSessionsRequest, MemorySessionPersistDriver,
-    SandboxAgent, SessionEvent, SessionPersistDriver, SessionRecord, SessionState,
-};
+use sandbox_agent_sdk::persist::{PersistError, PersistErrorKind, envelope};
+use sandbox_agent_sdk::{Delivery, ErrorKind, SandboxAgent, SessionPersistDriver, SessionState};
+use sandbox_agent_testkit::Events;
+use serde_json::json;
+use tokio::time::timeout;
 
-use crate::support::{assert_sound, recorded, request, said, stored, updates};
-use crate::{limits, sandbox};
-
-/// Fails its inserts while it is told to.
-#[derive(Debug, Default)]
-struct Failing {
-    store: MemorySessionPersistDriver,
-    failing: AtomicBool,
-    /// Whether trying again may help.
-    passing: AtomicBool,
-    calls: AtomicUsize,
-    /// Whether it stores first and fails then.
-    after: AtomicBool,
-}
-
-impl Failing {
-    fn verdict(&self) -> Result<(), PersistError> {
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        if !self.failing.load(Ordering::SeqCst) {
-            return Ok(());
-        }
-        if self.passing.load(Ordering::SeqCst) {
-            // One failure, then it works again.
-            self.failing.store(false, Ordering::SeqCst);
-            return Err(PersistError::new(PersistErrorKind::Unavailable, "busy"));
-        }
-        Err(PersistError::new(PersistErrorKind::Other, "the disk is full"))
-    }
-}
-
-#[async_trait]
-impl SessionPersistDriver for Failing {
-    fn capabilities(&self) -> Capabilities {
-        self.store.capabilities()
-    }
-    async fn get_session(&self, id: &str) -> Result<Option<SessionRecord>, PersistError> {
-        self.store.get_session(id).await
-    }
-    async fn list_sessions(
-        &self,
-        request: ListSessionsRequest,
-    ) -> Result<ListPage<SessionRecord>, PersistError> {
-        self.store.list_sessions(request).await
-    }
-    async fn update_session(&self, record: SessionRecord) -> Result<(), PersistError> {
-        self.store.update_session(record).await
-    }
-    async fn list_events(&self, request: ListEventsRequest) -> Result<ListPage<SessionEvent>, PersistError> {
-        self.store.list_events(request).await
-    }
-    async fn insert_event(&self, session_id: &str, event: SessionEvent) -> Result<Inserted, PersistError> {
-        if self.after.load(Ordering::SeqCst) {
-            let inserted = self.store.insert_event(session_id, event).await;
-            self.verdict()?;
-            return inserted;
-        }
-        self.verdict()?;
-        self.store.insert_event(session_id, event).await
-    }
-    async fn delete_session(&self, id: &str) -> Result<(), PersistError> {
-        self.store.delete_session(id).await
-    }
-}
-
-async fn with_store(sandbox: &sandbox_agent_testkit::Sandbox, driver: Arc<Failing>) -> SandboxAgent {
-    SandboxAgent::builder(sandbox.url()).persist(driver).limits(limits()).connect().await.unwrap()
-}
+use crate::support::store::{GatedStore, Moment, Operation};
+use crate::support::{assert_sound, begun, gaps, recorded, request, said, stored, updates};
+use crate::{PATIENCE, limits, sandbox, sdk_on, server};
 
 #[tokio::test]
 async fn what_could_not_be_stored_is_not_sent() {
     let sandbox = sandbox().await;
-    let driver = Arc::new(Failing::default());
-    let sdk = with_store(&sandbox, driver.clone()).await;
+    let driver = Arc::new(GatedStore::default());
+    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
     let session = sdk.create_session(request("one")).await.unwrap();
-    driver.failing.store(true, Ordering::SeqCst);
+    driver.fail(Operation::Insert, PersistErrorKind::Other);
     let error = session.prompt("say no").await.unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::Persist(PersistErrorKind::Other));
     assert_eq!(error.delivery(), Some(Delivery::NotSent));
     assert!(sandbox.prompts_received().is_empty());
     session.state().wait_for(|state| *state == SessionState::Closed).await.unwrap();
 
-    driver.failing.store(false, Ordering::SeqCst);
+    driver.open();
     let session = sdk.resume_or_create_session(request("one")).await.unwrap();
     session.prompt("say yes").await.unwrap();
     assert_eq!(said(&recorded(&session).await), "yes");
@@ -101,38 +39,41 @@ async fn what_could_not_be_stored_is_not_sent() {
 #[tokio::test]
 async fn a_store_that_fails_in_a_turn_ends_it_for_everybody_who_waits() {
     let sandbox = sandbox().await;
-    let driver = Arc::new(Failing::default());
-    let sdk = with_store(&sandbox, driver.clone()).await;
+    let driver = Arc::new(GatedStore::default());
+    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
     let session = sdk.create_session(request("one")).await.unwrap();
     let turn = session.prompt("stream 100 rate=200");
-    let failing = driver.clone();
     let mut events = session.events(sandbox_agent_sdk::From::Now);
     let waiting = session.prompt("say never");
-    futures::StreamExt::next(&mut events).await.unwrap().unwrap();
-    failing.failing.store(true, Ordering::SeqCst);
+    events.next().await.unwrap().unwrap();
+    driver.fail(Operation::Insert, PersistErrorKind::Other);
     assert!(turn.await.unwrap_err().is_persist());
     assert_eq!(waiting.await.unwrap_err().delivery(), Some(Delivery::NotSent));
     let mut last = None;
-    while let Some(event) = futures::StreamExt::next(&mut events).await {
+    while let Some(event) = events.next().await {
         last = Some(event);
     }
     assert!(last.unwrap().unwrap_err().is_persist(), "subscribers are told too");
-    assert_sound(&stored(&driver.store, "one").await);
+    assert_sound(&stored(&driver, "one").await);
 }
 
 #[tokio::test]
 async fn a_store_that_is_busy_for_a_moment_is_tried_again() {
-    for after in [false, true] {
+    // An insert that worked and reported a failure is tried again too, and stored once.
+    for failing in [Moment::Before, Moment::After] {
         let sandbox = sandbox().await;
-        let driver = Arc::new(Failing::default());
-        driver.passing.store(true, Ordering::SeqCst);
-        // An insert that worked and reported a failure is tried again too, and stored once.
-        driver.after.store(after, Ordering::SeqCst);
-        let sdk = with_store(&sandbox, driver.clone()).await;
+        let driver = Arc::new(GatedStore::default());
+        let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
         let session = sdk.create_session(request("one")).await.unwrap();
-        driver.failing.store(true, Ordering::SeqCst);
+        let failed = Arc::new(AtomicBool::new(false));
+        let told = failed.clone();
+        driver.gate(move |moment, operation| {
+            let fails =
+                (moment, operation) == (failing, Operation::Insert) && !told.swap(true, Ordering::SeqCst);
+            ready(if fails { Err(PersistError::new(PersistErrorKind::Unavailable, "busy")) } else { Ok(()) })
+        });
         session.prompt("stream 50").await.unwrap();
-        assert!(!driver.failing.load(Ordering::SeqCst), "it failed once");
+        assert!(failed.load(Ordering::SeqCst), "it failed once");
         let events = recorded(&session).await;
         assert_sound(&events);
         assert_eq!(updates(&events), (1..=50).collect::<Vec<_>>());
@@ -169,38 +110,67 @@ async fn two_writers_of_one_session_leave_no_hole_and_lose_nothing() {
 
 #[tokio::test]
 async fn a_store_that_never_answers_ends_within_its_limit() {
-    #[derive(Debug)]
-    struct Silent;
-    #[async_trait]
-    impl SessionPersistDriver for Silent {
-        fn capabilities(&self) -> Capabilities {
-            Capabilities::new()
-        }
-        async fn get_session(&self, _: &str) -> Result<Option<SessionRecord>, PersistError> {
-            std::future::pending().await
-        }
-        async fn list_sessions(
-            &self,
-            _: ListSessionsRequest,
-        ) -> Result<ListPage<SessionRecord>, PersistError> {
-            std::future::pending().await
-        }
-        async fn update_session(&self, _: SessionRecord) -> Result<(), PersistError> {
-            std::future::pending().await
-        }
-        async fn list_events(&self, _: ListEventsRequest) -> Result<ListPage<SessionEvent>, PersistError> {
-            std::future::pending().await
-        }
-        async fn insert_event(&self, _: &str, _: SessionEvent) -> Result<Inserted, PersistError> {
-            std::future::pending().await
-        }
-        async fn delete_session(&self, _: &str) -> Result<(), PersistError> {
-            std::future::pending().await
-        }
-    }
     let sandbox = sandbox().await;
-    let limits = limits().store(Duration::from_millis(200));
-    let sdk = SandboxAgent::builder(sandbox.url()).persist(Silent).limits(limits).connect().await.unwrap();
+    let driver = GatedStore::default();
+    driver.gate(|_, _| pending());
+    let sdk = sdk_on(&sandbox, driver, limits().store(Duration::from_millis(200))).await;
     let error = sdk.create_session(request("one")).await.unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::Persist(PersistErrorKind::Unavailable));
+}
+
+#[tokio::test]
+async fn with_a_slow_store_a_response_is_stored_once_and_last() {
+    let sandbox = sandbox().await;
+    let driver = Arc::new(GatedStore::default());
+    let sdk = sdk_on(&sandbox, driver.clone(), limits().queue_bytes(100_000)).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    driver.delay(Operation::Insert, Duration::from_millis(1200));
+    let first = sandbox.last_event_id(&server(&session)) + 1;
+    sandbox.faults().lose_for_good(Events::ids([first + 20]));
+    session.prompt("stream 100 rate=50").await.unwrap();
+    let at_return = usize::try_from(session.last_index()).unwrap();
+    driver.open();
+    // Its end proves that everything before it is stored.
+    session.prompt("say next").await.unwrap();
+    assert_eq!(sandbox.faults().unspent(), 0);
+
+    let events = stored(&driver, "one").await;
+    assert_sound(&events);
+    let prompt = events.iter().find_map(|event| match envelope::kind(&event.payload) {
+        envelope::Kind::Request { method, id } if method == envelope::PROMPT => Some(id),
+        _ => None,
+    });
+    let is_answer = |kind| matches!(kind, envelope::Kind::Response { id } if Some(id) == prompt);
+    let answers = events.iter().filter(|event| is_answer(envelope::kind(&event.payload))).count();
+    assert_eq!((answers, updates(&events[at_return..]).len()), (1, 0));
+    assert_eq!((updates(&events).len(), gaps(&events).len()), (99, 1));
+}
+
+#[tokio::test]
+async fn a_session_that_is_deleted_under_a_turn_ends_it() {
+    let sandbox = sandbox().await;
+    let driver = Arc::new(GatedStore::default());
+    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    let mut turn = session.prompt("say begun; think 60000");
+    begun(&mut turn).await;
+    driver.delete_session("one").await.unwrap();
+    let line = json!({ "jsonrpc": "2.0", "method": "x/y", "params": {} }).to_string();
+    sandbox.faults().agent_writes(&server(&session), &line).unwrap();
+    let error = timeout(PATIENCE, turn).await.unwrap().unwrap_err();
+    assert!(error.is_persist(), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_turn_without_events_is_told_that_the_store_failed() {
+    let sandbox = sandbox().await;
+    let driver = Arc::new(GatedStore::default());
+    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    let mut turn = session.prompt("say begun; think 60000");
+    begun(&mut turn).await;
+    driver.fail(Operation::Insert, PersistErrorKind::Other);
+    assert!(session.raw_notify("x/y", json!({})).await.unwrap_err().is_persist());
+    let error = timeout(PATIENCE, turn).await.unwrap().unwrap_err();
+    assert!(error.is_persist(), "{error:?}");
 }

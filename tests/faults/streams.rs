@@ -1,11 +1,15 @@
 //! What the stream loses, doubles or breaks off is whole again, or a gap.
 
-use futures::StreamExt;
-use sandbox_agent_sdk::{GapCause, SessionState};
-use sandbox_agent_testkit::{Events, On};
+use std::time::Duration;
 
-use crate::support::{assert_sound, begun, gaps, recorded, said, updates};
-use crate::{sandbox, server, session};
+use futures::StreamExt;
+use sandbox_agent_sdk::{GapCause, Limits, SandboxAgent, SessionState};
+use sandbox_agent_testkit::proxy::{Policy, Proxy};
+use sandbox_agent_testkit::{Events, On, Sandbox};
+use tokio::time::timeout;
+
+use crate::support::{assert_sound, begun, gaps, recorded, request, said, updates};
+use crate::{limits, sandbox, server, session, session_within};
 
 #[tokio::test]
 async fn events_lost_on_the_stream_are_refilled() {
@@ -37,6 +41,40 @@ async fn events_lost_for_good_are_a_gap_with_both_ids() {
 }
 
 #[tokio::test]
+async fn a_refill_larger_than_its_budget_ends() {
+    let sandbox = Sandbox::builder().quick_delete().start().await.unwrap();
+    let (_sdk, session) = session_within(&sandbox, Limits::default()).await;
+    let first = sandbox.last_event_id(&server(&session)) + 1;
+    sandbox.faults().lose_for_good(Events::ids([first + 1]));
+    sandbox.faults().lose(Events::ids(first + 2..first + 300));
+    let turn = session.prompt("stream 310 size=100000");
+    timeout(Duration::from_secs(20), turn).await.unwrap().unwrap();
+    assert_eq!(sandbox.faults().unspent(), 0);
+    let events = recorded(&session).await;
+    assert_sound(&events);
+    let gaps: Vec<_> = gaps(&events).iter().map(|gap| (gap.from, gap.to)).collect();
+    assert_eq!(gaps, [(first + 1, first + 1)]);
+    assert_eq!(updates(&events), [1].into_iter().chain(3..=310).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_refill_on_a_slow_link_gets_a_large_event() {
+    let sandbox = Sandbox::builder().quick_delete().start().await.unwrap();
+    let proxy = Proxy::start(sandbox.address()).await.unwrap();
+    proxy.policy(|_| Policy::pass().slow(4_000_000));
+    let sdk = SandboxAgent::builder(proxy.url()).limits(limits()).connect().await.unwrap();
+    let session = sdk.create_session(request("one")).await.unwrap();
+    let large = sandbox.last_event_id(&server(&session)) + 3;
+    sandbox.faults().lose(Events::ids([large]));
+    session.prompt("stream 2; big 3000000; stream 2").await.unwrap();
+    assert_eq!(sandbox.faults().unspent(), 0);
+    let events = recorded(&session).await;
+    assert_sound(&events);
+    assert!(gaps(&events).is_empty(), "the server still has it: {:?}", gaps(&events));
+    assert!(said(&events).len() > 3_000_000);
+}
+
+#[tokio::test]
 async fn a_response_lost_at_its_subscription_ends_the_turn() {
     let sandbox = sandbox().await;
     let (_sdk, session) = session(&sandbox).await;
@@ -47,6 +85,31 @@ async fn a_response_lost_at_its_subscription_ends_the_turn() {
     sandbox.faults().next(On::rpc("session/prompt")).cut_the_answer();
     sandbox.faults().cut_streams();
     turn.await.unwrap();
+    assert_sound(&recorded(&session).await);
+}
+
+#[tokio::test]
+async fn what_a_subscription_missed_is_looked_for_once_its_headers_are_in() {
+    // No heartbeat comes to the rescue: the server's own is 15 s.
+    let sandbox = Sandbox::builder().quick_delete().start().await.unwrap();
+    let (_sdk, session) = session_within(&sandbox, Limits::default()).await;
+    let mut turn = session.prompt("say begun; think 100; say done");
+    begun(&mut turn).await;
+    sandbox.faults().lose_at_subscribe(Events::responses(1));
+    sandbox.faults().next(On::rpc("session/prompt")).hang();
+    sandbox.faults().cut_streams();
+    timeout(Duration::from_secs(10), turn).await.expect("before the first heartbeat").unwrap();
+    assert_sound(&recorded(&session).await);
+}
+
+#[tokio::test]
+async fn a_heartbeat_looks_for_an_answer_that_is_due() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    // The stream lost the response and goes on; the POST says nothing.
+    sandbox.faults().lose(Events::responses(1));
+    sandbox.faults().next(On::rpc("session/prompt")).hang();
+    session.prompt("say done").await.unwrap();
     assert_sound(&recorded(&session).await);
 }
 

@@ -2,13 +2,9 @@
 
 use std::sync::Arc;
 
-use sandbox_agent_sdk::persist::{Capabilities, Inserted, PersistError, async_trait};
-use sandbox_agent_sdk::{
-    Gap, GapCause, Limits, ListEventsRequest, ListPage, ListSessionsRequest, MemorySessionPersistDriver,
-    SandboxAgent, Session, SessionEvent, SessionPersistDriver, SessionRecord,
-};
-use tokio::sync::watch;
+use sandbox_agent_sdk::{Gap, GapCause, Limits, SandboxAgent, Session};
 
+use crate::support::store::{GatedStore, Operation};
 use crate::support::{assert_sound, begun, gaps, request, stored, updates};
 use crate::{child, server};
 
@@ -19,50 +15,6 @@ const QUEUE: usize = 16 * MIB;
 const BESIDE: usize = 32 * MIB;
 /// 200 MB in all, far more than may be held.
 const UPDATES: u64 = 200_000;
-
-/// Stores nothing while it is told to stand still.
-#[derive(Debug)]
-struct Stalling {
-    store: MemorySessionPersistDriver,
-    still: watch::Receiver<bool>,
-}
-
-#[async_trait]
-impl SessionPersistDriver for Stalling {
-    fn capabilities(&self) -> Capabilities {
-        self.store.capabilities()
-    }
-    async fn get_session(&self, id: &str) -> Result<Option<SessionRecord>, PersistError> {
-        self.store.get_session(id).await
-    }
-    async fn list_sessions(
-        &self,
-        request: ListSessionsRequest,
-    ) -> Result<ListPage<SessionRecord>, PersistError> {
-        self.store.list_sessions(request).await
-    }
-    async fn update_session(&self, record: SessionRecord) -> Result<(), PersistError> {
-        self.store.update_session(record).await
-    }
-    async fn list_events(&self, request: ListEventsRequest) -> Result<ListPage<SessionEvent>, PersistError> {
-        self.store.list_events(request).await
-    }
-    async fn insert_event(&self, session_id: &str, event: SessionEvent) -> Result<Inserted, PersistError> {
-        self.still.clone().wait_for(|still| !still).await.unwrap();
-        self.store.insert_event(session_id, event).await
-    }
-    async fn insert_events(
-        &self,
-        session_id: &str,
-        events: Vec<SessionEvent>,
-    ) -> Result<Inserted, PersistError> {
-        self.still.clone().wait_for(|still| !still).await.unwrap();
-        self.store.insert_events(session_id, events).await
-    }
-    async fn delete_session(&self, id: &str) -> Result<(), PersistError> {
-        self.store.delete_session(id).await
-    }
-}
 
 /// What this process holds in memory, and the most that it ever did.
 fn memory(line: &str) -> usize {
@@ -97,18 +49,17 @@ async fn memory_is_bounded_and_the_loss_has_its_cause() {
 #[ignore = "needs the real server: cargo xtask test"]
 async fn a_process_whose_store_stands_still() {
     let Some(url) = child::variable(URL) else { return };
-    let (still, told) = watch::channel(false);
-    let driver = Arc::new(Stalling { store: MemorySessionPersistDriver::new(), still: told });
+    let driver = Arc::new(GatedStore::default());
     let limits = Limits::default().queue_bytes(QUEUE).store(std::time::Duration::from_secs(300));
     let sdk = SandboxAgent::builder(url).persist(driver.clone()).limits(limits).connect().await.unwrap();
     let session = sdk.create_session(request("one")).await.unwrap();
     let mut turn = session.prompt(format!("say begun; think 200; stream {UPDATES} size=1000"));
     begun(&mut turn).await;
     let before = memory("VmRSS:");
-    still.send_replace(true);
+    let still = driver.hold(Operation::Insert);
     read_to_the_end(&session).await;
     let peak = memory("VmHWM:").saturating_sub(before);
-    still.send_replace(false);
+    drop(still);
     assert!(peak <= QUEUE + BESIDE, "{} MiB above its start", peak / MIB);
     turn.await.unwrap();
     let events = stored(&driver, "one").await;

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod store;
+
 use std::collections::HashSet;
 
 use futures::StreamExt;

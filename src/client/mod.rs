@@ -1,15 +1,14 @@
 //! The SDK's handle: one server, one store, many sessions.
 
+mod part;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use futures::future::join_all;
 use sandbox_agent_persist::{ListEventsRequest, ListPage, ListSessionsRequest, SessionRecord};
 use serde_json::json;
 use tokio::sync::OwnedMutexGuard;
-use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::builder::SandboxAgentBuilder;
@@ -46,9 +45,6 @@ struct Shared {
     parts: Parts,
     sessions: Mutex<HashMap<String, Slot>>,
 }
-
-/// How long the end of the SDK waits for a session that is being opened: its process gets 2 s.
-const OPENING: Duration = Duration::from_secs(3);
 
 /// A session that is open or being opened; the lock is held meanwhile, so that it is opened once.
 type Slot = Arc<tokio::sync::Mutex<Option<Arc<SessionCore>>>>;
@@ -160,102 +156,6 @@ impl SandboxAgent {
         Ok(store.call(|| store.driver.list_sessions(request.clone())).await?)
     }
 
-    /// Ends a session's agent process and marks it destroyed. Its events stay in the store;
-    /// [`resume_session`](Self::resume_session) opens it again.
-    ///
-    /// Fails with [`SessionNotFound`](ErrorKind::SessionNotFound). Bounded by 3 s and
-    /// [`Limits::store`](crate::Limits::store), and before that by a call that is opening the session.
-    /// Dropping the call does not take it back.
-    pub async fn destroy_session(&self, id: &str) -> Result<()> {
-        let mut slot = self.slot(id)?.lock_owned().await;
-        let mut record = self.known(&slot, id).await?.ok_or_else(|| {
-            Error::new(ErrorKind::SessionNotFound, format!("the store has no session {id:?}"))
-        })?;
-        record.destroyed_at = Some(now_ms());
-        let store = self.shared.parts.store.clone();
-        self.apart(async move {
-            let core = slot.take();
-            let destroyed = match &core {
-                Some(core) => core.change_record(|kept| kept.destroyed_at = record.destroyed_at).await,
-                None => Ok(store
-                    .call(|| store.driver.update_session(record.clone()))
-                    .await
-                    .map_err(Error::from)?),
-            };
-            if let Some(core) = core {
-                core.shut_down(true).await;
-            }
-            destroyed
-        })
-        .await
-    }
-
-    /// Ends one session's agent process, after storing what was received from it. The session stays
-    /// in the store, to be resumed; without an agent process this does nothing more.
-    ///
-    /// Bounded as [`destroy_session`](Self::destroy_session).
-    pub async fn close_session(&self, id: &str) -> Result<()> {
-        self.part_with(id, true).await
-    }
-
-    /// Lets go of one session: stores what was received and leaves its agent process running.
-    ///
-    /// Bounded as [`destroy_session`](Self::destroy_session).
-    pub async fn detach_session(&self, id: &str) -> Result<()> {
-        self.part_with(id, false).await
-    }
-
-    async fn part_with(&self, id: &str, kill: bool) -> Result<()> {
-        let mut slot = self.slot(id)?.lock_owned().await;
-        self.apart(async move {
-            if let Some(core) = slot.take() {
-                core.shut_down(kill).await;
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    /// Runs to its end, also when the call that began it is dropped.
-    async fn apart<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
-        let task = self.shared.parts.runtime.spawn(work);
-        task.await.unwrap_or_else(|_| Err(Error::closed()))
-    }
-
-    /// Ends this SDK's agent processes, after storing what was received from them.
-    ///
-    /// Bounded by 3 s for the processes, 3 s more for sessions that are being opened, and
-    /// [`Limits::store`](crate::Limits::store) for the store. Whatever still runs ends with [`Closed`](ErrorKind::Closed), and so does every later call.
-    /// Dropping the call leaves what was not reached to [`detach`](Self::detach).
-    pub async fn close(&self) -> Result<()> {
-        self.part(true).await
-    }
-
-    /// Stores what was received and lets the agent processes go on, to be found again later.
-    ///
-    /// Bounded as [`close`](Self::close), without the wait for processes.
-    pub async fn detach(&self) -> Result<()> {
-        self.part(false).await
-    }
-
-    async fn part(&self, kill: bool) -> Result<()> {
-        let slots: Vec<_> = std::mem::take(&mut *self.sessions()).into_values().collect();
-        let open = slots.iter().filter_map(|slot| slot.try_lock().ok()?.clone());
-        join_all(open.map(|core| async move { core.shut_down(kill).await })).await;
-        // Ends what is being opened; that clears up by itself, and is waited for.
-        self.shared.parts.stop.cancel();
-        let opening = slots.iter().map(|slot| timeout(OPENING, slot.lock()));
-        for slot in join_all(opening).await.into_iter().flatten() {
-            if let Some(core) = slot.as_ref() {
-                core.shut_down(kill).await;
-            }
-        }
-        Ok(())
-    }
-
     /// Runs apart, so that a dropped call is cleared up before anybody else gets the session's id.
     async fn create(
         &self,
@@ -333,6 +233,15 @@ impl SandboxAgent {
         let session = self.handle(core);
         let outcome = session.open().await?;
         Ok(Opened { session, outcome })
+    }
+
+    /// Runs to its end, also when the call that began it is dropped.
+    async fn apart<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let task = self.shared.parts.runtime.spawn(work);
+        task.await.unwrap_or_else(|_| Err(Error::closed()))
     }
 
     /// The record of a session: the open one's, or the store's.

@@ -1,0 +1,108 @@
+//! The way out of what is no prompt: stored first, then sent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandbox_agent_persist::Sender;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::core::SessionCore;
+use super::recorder::Draft;
+use crate::acp::{Answer, Link, Outbound};
+use crate::error::{Delivery, Error, ErrorKind, Limit, Result};
+
+impl SessionCore {
+    /// Records an envelope of ours, and says when it may be sent: by its index.
+    pub(crate) async fn store_outbound(&self, link: &Link, outbound: &Outbound) -> Result<u64> {
+        let id = format!("{}:c:{}", link.server_id, Uuid::new_v4());
+        let stored = self.store_as(link, id, outbound).await?;
+        stored.ok_or_else(|| Error::protocol("the store says that it has an id that is new"))
+    }
+
+    /// The same under an id that may be taken: `None` then. Otherwise the event's index.
+    pub(crate) async fn store_as(&self, link: &Link, id: String, outbound: &Outbound) -> Result<Option<u64>> {
+        let draft = Draft {
+            id,
+            connection_id: link.server_id.clone(),
+            sender: Sender::Client,
+            payload: outbound.payload.clone(),
+            permit: None,
+        };
+        Ok(self.recorder.store(draft).await?.map(|event| event.event_index))
+    }
+
+    /// Sends a request and waits for its answer, within the limit for requests.
+    pub(crate) async fn call(&self, link: &Arc<Link>, method: &str, params: impl Serialize) -> Answer {
+        let outbound = Outbound::request(method, params)?;
+        let rpc_id = outbound.rpc_id.clone().unwrap_or_default();
+        self.store_outbound(link, &outbound).await?;
+        let _forget = Forget { link, rpc_id: &rpc_id };
+        let answer = link.expect_answer(rpc_id.clone());
+        link.post_request(rpc_id.clone(), &outbound.payload);
+        match self.stop.run_until_cancelled(timeout(self.limits.request, answer)).await {
+            Some(Ok(Ok(answer))) => answer,
+            Some(Err(_)) => Err(timed_out(method, self.limits.request)),
+            Some(Ok(Err(_))) | None => Err(Error::closed().with_delivery(Delivery::Unknown)),
+        }
+    }
+
+    /// Records a notification and sends it.
+    pub(crate) async fn notify(&self, link: &Link, method: &str, params: impl Serialize) -> Result<()> {
+        let outbound = Outbound::notification(method, params)?;
+        self.store_outbound(link, &outbound).await?;
+        link.post_notification(&outbound.payload).await
+    }
+
+    /// Records the answer to a request of the agent's and sends it.
+    pub(crate) async fn reply(&self, link: &Link, rpc_id: &str, answer: Result<Value, Value>) -> Result<()> {
+        let outbound = Outbound::reply(rpc_id, answer)?;
+        self.store_outbound(link, &outbound).await?;
+        link.post_reply(&outbound.payload).await
+    }
+
+    /// Records what no envelope says. The session's own end is no reason to fail.
+    pub(crate) async fn note(&self, link: &Link, method: &str, params: Value) {
+        if let Ok(outbound) = Outbound::notification(method, params)
+            && let Err(error) = self.store_outbound(link, &outbound).await
+        {
+            tracing::debug!(session = %self.id, %error, method, "could not be recorded");
+        }
+    }
+
+    /// Answers "cancelled" to every permission request that nobody answered.
+    pub(crate) async fn cancel_permissions(&self) {
+        for (link, rpc_id) in self.permissions.clear() {
+            self.permissions_changed();
+            if link.is_dead() {
+                continue;
+            }
+            let outcome = json!({ "outcome": { "outcome": "cancelled" } });
+            if let Err(error) = self.reply(&link, &rpc_id, Ok(outcome)).await {
+                tracing::debug!(session = %self.id, %error, "a permission request could not be cancelled");
+            }
+        }
+    }
+}
+
+/// A request that nobody waits for any more needs no answer.
+struct Forget<'a> {
+    link: &'a Link,
+    rpc_id: &'a str,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.link.pending.forget(self.rpc_id);
+    }
+}
+
+fn timed_out(method: &str, limit: Duration) -> Error {
+    Error::new(
+        ErrorKind::TimedOut(Limit::Request),
+        format!("the agent did not answer {method:?} within {limit:?}"),
+    )
+    .with_delivery(Delivery::Unknown)
+}

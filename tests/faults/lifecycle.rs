@@ -1,0 +1,130 @@
+//! Sessions that are made, resumed and ended, whatever breaks off on the way.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use sandbox_agent_persist_memory::{MemoryOptions, MemorySessionPersistDriver};
+use sandbox_agent_sdk::{PermissionReply, SessionState};
+use sandbox_agent_testkit::{On, Sandbox};
+use serde_json::json;
+use tokio::runtime;
+use tokio::time::timeout;
+
+use crate::support::store::{GatedStore, Operation};
+use crate::support::{request, said, stored};
+use crate::{PATIENCE, limits, sandbox, sdk_on, server, session};
+
+#[tokio::test]
+async fn a_dropped_create_deletes_nobody_elses_session() {
+    let sandbox = sandbox().await;
+    let driver = Arc::new(GatedStore::default());
+    let one = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let other = sdk_on(&sandbox, driver.clone(), limits()).await;
+    sandbox.faults().next(On::rpc("session/new")).hang_undelivered();
+    let creating = other.clone();
+    let creating = tokio::spawn(async move { creating.create_session(request("one")).await });
+    sandbox.wait_for(|sandbox| sandbox.faults().unspent() == 0).await.unwrap();
+    let session = one.resume_or_create_session(request("one")).await.unwrap();
+    session.prompt("say precious").await.unwrap();
+    creating.abort();
+    assert!(creating.await.unwrap_err().is_cancelled());
+    // Its turn comes once the dropped call is cleared up.
+    assert!(other.get_session("one").await.unwrap().is_some());
+    assert_eq!(said(&stored(&driver, "one").await), "precious");
+}
+
+#[tokio::test]
+async fn a_cancelled_opening_does_not_stay_in_the_state() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    sandbox.faults().forget(&server(&session)).unwrap();
+    let mut state = session.state();
+    state.wait_for(|state| *state == SessionState::Dormant).await.unwrap();
+    sandbox.faults().next(On::rpc("session/new")).hang_undelivered();
+    let turn = session.prompt("say hello");
+    sandbox.wait_for(|sandbox| sandbox.faults().unspent() == 0).await.unwrap();
+    assert_eq!(*state.borrow_and_update(), SessionState::Connecting);
+    turn.cancel().await.unwrap();
+    let left = state.wait_for(|state| *state != SessionState::Connecting);
+    timeout(PATIENCE, left).await.unwrap().unwrap();
+}
+
+#[test]
+fn a_session_outlives_the_runtime_that_resumed_it() {
+    let main = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (_sandbox, sdk) = main.block_on(async {
+        let sandbox = sandbox().await;
+        let driver = MemorySessionPersistDriver::new();
+        let first = sdk_on(&sandbox, driver.clone(), limits()).await;
+        first.create_session(request("one")).await.unwrap();
+        first.close().await.unwrap();
+        let sdk = sdk_on(&sandbox, driver, limits()).await;
+        (sandbox, sdk)
+    });
+    let resuming = std::thread::spawn(move || {
+        let short = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let session = short.block_on(sdk.resume_session("one")).unwrap().session;
+        (session, sdk)
+    });
+    let (session, _sdk) = resuming.join().unwrap();
+    main.block_on(async { timeout(PATIENCE, session.prompt("say hello")).await }).unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_session_that_was_evicted_whole_can_be_made_again() {
+    let sandbox = sandbox().await;
+    let driver = MemorySessionPersistDriver::with_options(MemoryOptions::new().max_sessions(1));
+    let sdk = sdk_on(&sandbox, driver, limits()).await;
+    for id in ["one", "two", "one"] {
+        let session = sdk.create_session(request(id)).await.unwrap();
+        session.prompt("say hello").await.unwrap();
+        sdk.destroy_session(id).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_proxys_502_does_not_end_a_live_agent() {
+    fn gets(sandbox: &Sandbox) -> usize {
+        sandbox.requests().iter().filter(|request| request.method == "GET").count()
+    }
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    let before = server(&session);
+    let turn = session.prompt("ask Push; say done");
+    let asked = session.permission_requests().next().await.unwrap();
+    sandbox.faults().next(On::rpc("x/y")).answer(502, "text/html", "<html>bad gateway</html>");
+    let gets_before = gets(&sandbox);
+    // The agent never got the request. A GET that looks for its answer shows that the SDK took the 502 in.
+    tokio::select! {
+        answer = session.raw_send("x/y", json!({})) => panic!("nobody answers it: {answer:?}"),
+        looked = sandbox.wait_for(|sandbox| gets(sandbox) > gets_before) => looked.unwrap(),
+    }
+    session.respond(&asked.id, PermissionReply::Once).await.unwrap();
+    turn.await.unwrap();
+    assert_eq!(server(&session), before);
+    assert!(sandbox.servers().contains(&before));
+}
+
+#[tokio::test]
+async fn a_dropped_destroy_leaks_no_process_and_can_be_called_again() {
+    for again in [false, true] {
+        let sandbox = sandbox().await;
+        let driver = Arc::new(GatedStore::default());
+        let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
+        let session = sdk.create_session(request("one")).await.unwrap();
+        let process = server(&session);
+        let mut still = driver.hold(Operation::UpdateSession);
+        tokio::select! {
+            ended = sdk.destroy_session("one") => panic!("the store stands still: {ended:?}"),
+            () = still.reached() => {}
+        }
+        drop(still);
+        if again {
+            sdk.destroy_session("one").await.unwrap();
+            let destroyed = sdk.get_session("one").await.unwrap().unwrap();
+            assert!(destroyed.record().destroyed_at.is_some());
+        }
+        sdk.close().await.unwrap();
+        assert!(!sandbox.servers().contains(&process), "close() ends all processes of this SDK");
+    }
+}

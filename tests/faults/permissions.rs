@@ -1,0 +1,94 @@
+//! A permission request is shown, answered once, and never forgotten.
+
+use futures::StreamExt;
+use sandbox_agent_sdk::{
+    EventView, PermissionPolicy, PermissionReply, SandboxAgent, SessionEventExt, TurnEvent,
+};
+use sandbox_agent_testkit::On;
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::support::{recorded, request, said};
+use crate::{PATIENCE, limits, sandbox, server, session};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turn_shows_every_permission_request_as_one() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    for round in 0..100 {
+        let mut turn = session.prompt("stream 200; ask Push");
+        let mut shown = 0;
+        loop {
+            match turn.next().await.unwrap().unwrap() {
+                TurnEvent::Permission(asked) => {
+                    shown += 1;
+                    session.respond(&asked.id, PermissionReply::Once).await.unwrap();
+                }
+                TurnEvent::Event(event) if matches!(event.view(), EventView::PermissionRequest(_)) => {
+                    panic!("in round {round} it was a plain event: nobody would answer it");
+                }
+                TurnEvent::Finished(_) => break,
+                _ => {}
+            }
+        }
+        assert_eq!(shown, 1, "in round {round}");
+    }
+}
+
+#[tokio::test]
+async fn request_ids_of_two_processes_differ() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    let ask = json!({
+        "jsonrpc": "2.0", "id": 0, "method": "session/request_permission",
+        "params": {
+            "sessionId": "x",
+            "toolCall": { "toolCallId": "t" },
+            "options": [{ "optionId": "y", "name": "yes", "kind": "allow_once" }],
+        },
+    });
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let turn = session.prompt(format!("raw {ask}\nthink 60000"));
+        let asked = session.permission_requests().next().await.unwrap();
+        session.respond(&asked.id, PermissionReply::Once).await.unwrap();
+        ids.push(asked.id);
+        sandbox.faults().kill_agent(&server(&session), 1).unwrap();
+        assert!(turn.await.unwrap_err().is_agent_gone());
+    }
+    assert_ne!(ids[0], ids[1]);
+}
+
+#[tokio::test]
+async fn an_answer_by_policy_that_did_not_arrive_is_sent_again() {
+    let sandbox = sandbox().await;
+    let sdk = SandboxAgent::builder(sandbox.url()).limits(limits()).connect().await.unwrap();
+    let session = sdk.create_session(request("one").permissions(PermissionPolicy::Allow)).await.unwrap();
+    // The prompt passes; the POST after it is the answer.
+    sandbox.faults().next(On::rpc("session/prompt")).delay(std::time::Duration::ZERO);
+    sandbox.faults().next(On::post()).answer(503, "text/plain", "one moment");
+    timeout(PATIENCE, session.prompt("ask Push")).await.unwrap().unwrap();
+    assert_eq!(sandbox.faults().unspent(), 0);
+    assert!(said(&recorded(&session).await).starts_with("permission: allow"));
+    assert!(session.pending_permissions().is_empty());
+}
+
+#[tokio::test]
+async fn a_request_whose_answer_arrived_is_gone_although_the_call_was_dropped() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    let mut turn = session.prompt("ask Push; think 60000");
+    let asked = session.permission_requests().next().await.unwrap();
+    sandbox.faults().next(On::post()).hang();
+    let server = server(&session);
+    let arrived = sandbox.wait_for(|sandbox| {
+        sandbox.received(&server).iter().any(|envelope| envelope["result"]["outcome"].is_object())
+    });
+    tokio::select! {
+        answered = session.respond(&asked.id, PermissionReply::Once) => panic!("no POST ended: {answered:?}"),
+        arrived = arrived => arrived.unwrap(),
+    }
+    let allowed = |event: TurnEvent| event.text().is_some_and(|text| text.starts_with("permission: allow"));
+    while !allowed(turn.next().await.unwrap().unwrap()) {}
+    assert!(session.pending_permissions().is_empty(), "the agent has its answer");
+}

@@ -1,0 +1,166 @@
+//! A store in memory with a gate at each operation, where a test lets it fail, be slow or stand still.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt, ready};
+use sandbox_agent_sdk::persist::{Capabilities, Inserted, PersistError, PersistErrorKind, async_trait};
+use sandbox_agent_sdk::{
+    ListEventsRequest, ListPage, ListSessionsRequest, MemorySessionPersistDriver, SessionEvent,
+    SessionPersistDriver, SessionRecord,
+};
+use tokio::sync::watch;
+
+/// An error in place of the operation's result.
+pub type Verdict = Result<(), PersistError>;
+
+type Gate = Arc<dyn Fn(Moment, Operation) -> BoxFuture<'static, Verdict> + Send + Sync>;
+
+/// When the gate is passed: a failure after the work leaves the work done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    Before,
+    After,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    GetSession,
+    ListSessions,
+    UpdateSession,
+    ListEvents,
+    /// Of one event or of many.
+    Insert,
+    DeleteSession,
+}
+
+#[derive(Default)]
+pub struct GatedStore {
+    store: MemorySessionPersistDriver,
+    gate: Mutex<Option<Gate>>,
+}
+
+impl GatedStore {
+    /// From now on each operation passes this gate, before its work and after it.
+    pub fn gate<F>(&self, gate: impl Fn(Moment, Operation) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = Verdict> + Send + 'static,
+    {
+        *self.gate.lock().unwrap() = Some(Arc::new(move |moment, operation| gate(moment, operation).boxed()));
+    }
+
+    /// From now on there is no gate.
+    pub fn open(&self) {
+        *self.gate.lock().unwrap() = None;
+    }
+
+    /// From now on these operations do nothing and fail.
+    pub fn fail(&self, failing: Operation, kind: PersistErrorKind) {
+        self.gate(move |_, operation| {
+            let error = || PersistError::new(kind, "told to fail");
+            ready(if operation == failing { Err(error()) } else { Ok(()) })
+        });
+    }
+
+    /// From now on these operations take that much longer.
+    pub fn delay(&self, slow: Operation, time: Duration) {
+        self.gate(move |moment, operation| async move {
+            if (moment, operation) == (Moment::Before, slow) {
+                tokio::time::sleep(time).await;
+            }
+            Ok(())
+        });
+    }
+
+    /// These operations stand still until what this returns is dropped.
+    pub fn hold(&self, held: Operation) -> Held {
+        let (reached, is_reached) = watch::channel(false);
+        let (holding, released) = watch::channel(());
+        self.gate(move |moment, operation| {
+            let (reached, mut released) = (reached.clone(), released.clone());
+            async move {
+                if (moment, operation) == (Moment::Before, held) {
+                    reached.send_replace(true);
+                    // Nothing is ever sent: this ends with the sender.
+                    let _ = released.changed().await;
+                }
+                Ok(())
+            }
+        });
+        Held { is_reached, _holding: holding }
+    }
+
+    async fn pass(&self, moment: Moment, operation: Operation) -> Verdict {
+        let gate = self.gate.lock().unwrap().clone();
+        match gate {
+            Some(gate) => gate(moment, operation).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn through<T>(
+        &self,
+        operation: Operation,
+        work: impl Future<Output = Result<T, PersistError>> + Send,
+    ) -> Result<T, PersistError> {
+        self.pass(Moment::Before, operation).await?;
+        let done = work.await;
+        self.pass(Moment::After, operation).await?;
+        done
+    }
+}
+
+/// Operations that stand still as long as this lives.
+pub struct Held {
+    is_reached: watch::Receiver<bool>,
+    _holding: watch::Sender<()>,
+}
+
+impl Held {
+    /// Waits until an operation stands still.
+    pub async fn reached(&mut self) {
+        self.is_reached.wait_for(|reached| *reached).await.unwrap();
+    }
+}
+
+#[async_trait]
+impl SessionPersistDriver for GatedStore {
+    fn capabilities(&self) -> Capabilities {
+        self.store.capabilities()
+    }
+    async fn get_session(&self, id: &str) -> Result<Option<SessionRecord>, PersistError> {
+        self.through(Operation::GetSession, self.store.get_session(id)).await
+    }
+    async fn list_sessions(
+        &self,
+        request: ListSessionsRequest,
+    ) -> Result<ListPage<SessionRecord>, PersistError> {
+        self.through(Operation::ListSessions, self.store.list_sessions(request)).await
+    }
+    async fn update_session(&self, record: SessionRecord) -> Result<(), PersistError> {
+        self.through(Operation::UpdateSession, self.store.update_session(record)).await
+    }
+    async fn list_events(&self, request: ListEventsRequest) -> Result<ListPage<SessionEvent>, PersistError> {
+        self.through(Operation::ListEvents, self.store.list_events(request)).await
+    }
+    async fn insert_event(&self, session_id: &str, event: SessionEvent) -> Result<Inserted, PersistError> {
+        self.through(Operation::Insert, self.store.insert_event(session_id, event)).await
+    }
+    async fn insert_events(
+        &self,
+        session_id: &str,
+        events: Vec<SessionEvent>,
+    ) -> Result<Inserted, PersistError> {
+        self.through(Operation::Insert, self.store.insert_events(session_id, events)).await
+    }
+    async fn delete_session(&self, id: &str) -> Result<(), PersistError> {
+        self.through(Operation::DeleteSession, self.store.delete_session(id)).await
+    }
+}
+
+impl fmt::Debug for GatedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GatedStore").field("store", &self.store).finish_non_exhaustive()
+    }
+}
