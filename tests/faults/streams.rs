@@ -78,13 +78,14 @@ async fn a_refill_on_a_slow_link_gets_a_large_event() {
 async fn a_response_lost_at_its_subscription_ends_the_turn() {
     let sandbox = sandbox().await;
     let (_sdk, session) = session(&sandbox).await;
+    sandbox.faults().next(On::rpc("session/prompt")).cut_the_answer();
     let mut turn = session.prompt("say begun; think 100; say done");
     begun(&mut turn).await;
     // The stream breaks; the one that follows it misses the response, and the POST never answers.
     sandbox.faults().lose_at_subscribe(Events::responses(1));
-    sandbox.faults().next(On::rpc("session/prompt")).cut_the_answer();
     sandbox.faults().cut_streams();
     turn.await.unwrap();
+    assert_eq!(sandbox.faults().unspent(), 0);
     assert_sound(&recorded(&session).await);
 }
 
@@ -93,12 +94,13 @@ async fn what_a_subscription_missed_is_looked_for_once_its_headers_are_in() {
     // No heartbeat comes to the rescue: the server's own is 15 s.
     let sandbox = Sandbox::builder().quick_delete().start().await.unwrap();
     let (_sdk, session) = session_within(&sandbox, Limits::default()).await;
+    sandbox.faults().next(On::rpc("session/prompt")).hang();
     let mut turn = session.prompt("say begun; think 100; say done");
     begun(&mut turn).await;
     sandbox.faults().lose_at_subscribe(Events::responses(1));
-    sandbox.faults().next(On::rpc("session/prompt")).hang();
     sandbox.faults().cut_streams();
     timeout(Duration::from_secs(10), turn).await.expect("before the first heartbeat").unwrap();
+    assert_eq!(sandbox.faults().unspent(), 0);
     assert_sound(&recorded(&session).await);
 }
 
@@ -110,6 +112,7 @@ async fn a_heartbeat_looks_for_an_answer_that_is_due() {
     sandbox.faults().lose(Events::responses(1));
     sandbox.faults().next(On::rpc("session/prompt")).hang();
     session.prompt("say done").await.unwrap();
+    assert_eq!(sandbox.faults().unspent(), 0);
     assert_sound(&recorded(&session).await);
 }
 
