@@ -78,7 +78,8 @@ impl SandboxAgentBuilder {
     }
 
     /// An HTTP client of the caller's own: proxy, certificates, pool. Its total timeout does not
-    /// apply to event streams.
+    /// apply to event streams. One that keeps idle connections may send a prompt on a connection
+    /// that the other side is closing; the SDK's own keeps none.
     pub fn client(mut self, client: reqwest::Client) -> Self {
         self.client = Some(client);
         self
@@ -105,6 +106,9 @@ impl SandboxAgentBuilder {
         let client = match self.client {
             Some(client) => client,
             None => reqwest::Client::builder()
+                // A server or proxy that closes an idle connection just when a prompt goes out on it
+                // leaves it unknown whether the agent got it.
+                .pool_max_idle_per_host(0)
                 // A redirect would carry headers of the caller's to another host.
                 .redirect(reqwest::redirect::Policy::none())
                 .build()

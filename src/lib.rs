@@ -70,8 +70,10 @@
 //!
 //! # The runtime
 //!
-//! Tokio, of either flavour. [`SandboxAgent::connect`] has to be called in it; the SDK's tasks run
-//! there. [`Session::prompt`] and [`Session::on_event`] can be called from anywhere.
+//! Tokio, of either flavour, with time and IO enabled. The SDK's tasks run on the runtime that
+//! [`SandboxAgent::connect`] was called in. Every other `async` call has to be awaited in a tokio
+//! runtime as well, and panics outside of one, as tokio's own timers do. Calls that are not `async`
+//! ([`Session::prompt`], [`Session::on_event`], …) can be made from anywhere.
 //!
 //! # Features
 //!
@@ -107,6 +109,7 @@ pub use sandbox_agent_persist::{
     SessionRecord,
 };
 pub use sandbox_agent_persist_memory::MemorySessionPersistDriver;
+pub use serde_json;
 pub use session::{
     EventView, Events, From, Opened, PermissionPolicy, PermissionReply, PermissionRequest,
     PermissionRequests, PermissionSubscription, Prompt, ResumeOutcome, Session, SessionEventExt,

@@ -38,6 +38,7 @@ pub struct Limits {
     pub(crate) store: Duration,
     pub(crate) queue_bytes: usize,
     pub(crate) event_bytes: usize,
+    pub(crate) message_bytes: usize,
     pub(crate) tail_bytes: usize,
     pub(crate) queued_prompts: usize,
     pub(crate) transcript_chars: usize,
@@ -57,6 +58,7 @@ impl Default for Limits {
             store: Duration::from_secs(30),
             queue_bytes: 64 * MIB,
             event_bytes: 64 * MIB,
+            message_bytes: 2 * MIB,
             tail_bytes: 4 * MIB,
             queued_prompts: 64,
             transcript_chars: 32_000,
@@ -105,6 +107,9 @@ impl Limits {
         queue_bytes: usize,
         /// The largest single event. 64 MiB: a file or an image in a tool call fits.
         event_bytes: usize,
+        /// The largest message to the agent: a prompt with its images. 2 MiB, which is all that the
+        /// server takes: a larger one is refused before it is sent.
+        message_bytes: usize,
         /// Bytes of the newest events that subscribers of a session read from memory. 4 MiB; a
         /// slower subscriber reads from the store.
         tail_bytes: usize,

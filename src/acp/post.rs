@@ -100,6 +100,12 @@ impl Link {
     }
 
     async fn send(&self, body: &str) -> Result<reqwest::Response> {
+        let limit = self.limits.message_bytes;
+        if body.len() > limit {
+            let message =
+                format!("a message of {} bytes is larger than the {limit} that are taken", body.len());
+            return Err(Error::new(ErrorKind::TooLarge { limit }, message).with_delivery(Delivery::NotSent));
+        }
         // Were a later call to name the agent, a server that was restarted would start another process for it.
         let agent = [("agent", self.agent.as_str())];
         let query = if self.is_started() { &[][..] } else { &agent[..] };

@@ -145,6 +145,7 @@ impl SandboxAgent {
             return Ok(Some(self.handle(core)));
         }
         let Some(record) = self.stored(id).await? else { return Ok(None) };
+        replace(&mut slot);
         let core = SessionCore::start(self.shared.parts.clone(), record, PermissionPolicy::Ask).await?;
         *slot = Some(core.clone());
         Ok(Some(self.handle(core)))
@@ -224,6 +225,7 @@ impl SandboxAgent {
                 core
             }
             None => {
+                replace(slot);
                 let parts = self.shared.parts.clone();
                 let core = SessionCore::start(parts, record, policy.unwrap_or_default()).await?;
                 *slot = Some(core.clone());
@@ -265,7 +267,7 @@ impl SandboxAgent {
         if sessions.len() >= sessions.capacity() {
             // Before the map grows: those that nobody uses were only asked for, or have ended.
             sessions.retain(|_, slot| {
-                Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|slot| open(&slot).is_some())
+                Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|slot| slot.is_some())
             });
         }
         Ok(sessions.entry(id.to_owned()).or_default().clone())
@@ -278,6 +280,13 @@ impl SandboxAgent {
     /// Nothing panics while it holds the lock, and the map is whole at every step.
     fn sessions(&self) -> MutexGuard<'_, HashMap<String, Slot>> {
         self.shared.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends the process of a session that has ended itself, because its store failed.
+fn replace(slot: &mut Option<Arc<SessionCore>>) {
+    if let Some(core) = slot.take() {
+        core.runtime.clone().spawn(async move { core.shut_down(true).await });
     }
 }
 

@@ -72,7 +72,8 @@ impl SandboxAgent {
     /// Ends this SDK's agent processes, after storing what was received from them.
     ///
     /// Bounded by 3 s for the processes, 3 s more for sessions that are being opened, and
-    /// [`Limits::store`](crate::Limits::store) for the store. Whatever still runs ends with [`Closed`](ErrorKind::Closed), and so does every later call.
+    /// [`Limits::store`](crate::Limits::store) for the store. Whatever still runs ends with [`Closed`](ErrorKind::Closed), and so does
+    /// every later call that needs a session.
     /// Dropping the call leaves what was not reached to [`detach`](Self::detach).
     pub async fn close(&self) -> Result<()> {
         self.part(true).await

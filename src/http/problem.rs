@@ -54,6 +54,12 @@ impl fmt::Display for Problem {
             (Some(detail), _) => write!(f, " {detail}"),
             (None, "") => Ok(()),
             (None, title) => write!(f, " {title}"),
+        }?;
+        match self.extra.get("details").and_then(|details| details["stderr"].as_str()) {
+            Some(stderr) if !stderr.is_empty() => {
+                write!(f, ": {}", stderr.trim().chars().take(MAX_TITLE).collect::<String>())
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -20,7 +20,7 @@ use super::state::State;
 use super::store::Store;
 use super::tail::{End, Tail};
 use crate::acp::Link;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::http::Http;
 use crate::limits::Limits;
 
@@ -47,6 +47,8 @@ pub(crate) struct SessionCore {
     pub(crate) transcript_due: AtomicBool,
     /// Ends the tasks; what was received is stored first.
     pub(crate) stop: CancellationToken,
+    /// The SDK's own.
+    sdk_stop: CancellationToken,
     shared: Mutex<Shared>,
 }
 
@@ -99,7 +101,7 @@ impl SessionCore {
         let last = last_index(&store, &record.id).await?;
         let (recorder, entries) = Recorder::new();
         let (jobs, queue) = mpsc::channel(limits.queued_prompts.clamp(1, MOST_PROMPTS));
-        let stop = stop.child_token();
+        let (sdk_stop, stop) = (stop.clone(), stop.child_token());
         let core = Arc::new(Self {
             id: record.id.clone(),
             tail: Arc::new(Tail::new(last, limits.tail_bytes)),
@@ -122,6 +124,7 @@ impl SessionCore {
             limits,
             runtime,
             stop,
+            sdk_stop,
         });
         let journal =
             Journal { session_id: core.id.clone(), store: core.store.clone(), tail: core.tail.clone() };
@@ -214,7 +217,11 @@ impl SessionCore {
     pub(crate) fn end_error(&self) -> Error {
         match self.tail.watch().borrow().end.clone() {
             Some(End::Failed(error)) => error,
-            _ => Error::closed(),
+            _ if self.sdk_stop.is_cancelled() => Error::closed(),
+            _ => Error::new(
+                ErrorKind::Closed,
+                format!("session {:?} was closed, detached or destroyed; resume it to go on", self.id),
+            ),
         }
     }
 
@@ -228,7 +235,9 @@ impl SessionCore {
 
     /// Stores what was received and ends the tasks; with `kill` it ends the process too.
     pub(crate) async fn shut_down(&self, kill: bool) {
-        let link = self.link().filter(|link| kill && !link.is_dead());
+        // Also of a session whose store failed: its process lives.
+        let lives = |link: &Arc<Link>| !link.death().is_some_and(|error| error.is_agent_gone());
+        let link = self.link().filter(|link| kill && lives(link));
         let end = async {
             if let Some(link) = &link {
                 let params = json!({ "serverId": link.server_id, "reason": "closed" });

@@ -37,6 +37,7 @@ impl Events {
     pub(crate) fn new(core: &SessionCore, from: From) -> Self {
         Self(
             stream::unfold(reader(core, from), |mut reader| async { Some((reader.next().await?, reader)) })
+                .fuse()
                 .boxed(),
         )
     }

@@ -76,7 +76,7 @@ impl Session {
                         "as many prompts wait as the queue takes; wait for one to end",
                     ),
                 ),
-                mpsc::error::TrySendError::Closed(job) => (job, Error::closed()),
+                mpsc::error::TrySendError::Closed(job) => (job, self.core.end_error()),
             };
             job.end(0, Err(error.with_delivery(Delivery::NotSent)));
         }

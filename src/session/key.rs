@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::store::Store;
-use super::view::params;
+use super::view::{SessionEventExt, is_work, params};
 use crate::error::{Delivery, Error, ErrorKind, Result};
 
 /// How far back an earlier prompt is looked for, to say what became of it.
@@ -36,6 +36,8 @@ pub(super) fn taken(delivery: Delivery) -> Error {
 /// What the record says of the prompt that is stored under `event_id`.
 pub(super) async fn delivery(store: &Store, session_id: &str, event_id: &str) -> Result<Delivery> {
     let mut ends: HashMap<String, Delivery> = HashMap::new();
+    // Of each process, whether it worked since its latest prompt that was come by.
+    let mut worked: HashMap<String, bool> = HashMap::new();
     let (mut before, mut read) = (None, 0);
     while read < MAX_EVENTS {
         let mut request = ListEventsRequest::new(session_id).descending().limit(PAGE);
@@ -43,10 +45,19 @@ pub(super) async fn delivery(store: &Store, session_id: &str, event_id: &str) ->
         let page = store.call(|| store.driver.list_events(request.clone())).await?;
         for event in &page.items {
             if event.id == event_id {
-                let end = rpc_id(&event.payload).and_then(|id| ends.remove(&id));
-                return Ok(end.unwrap_or(Delivery::Unknown));
+                let end = prompt_id(&event.payload).and_then(|id| ends.remove(&id));
+                let worked = worked.get(&event.connection_id).copied().unwrap_or_default();
+                return Ok(match end {
+                    Some(Delivery::Unknown) | None if worked => Delivery::Executed,
+                    end => end.unwrap_or(Delivery::Unknown),
+                });
             }
             ends.extend(end_of_turn(event));
+            if prompt_id(&event.payload).is_some() {
+                worked.insert(event.connection_id.clone(), false);
+            } else if is_work(&event.view()) {
+                worked.insert(event.connection_id.clone(), true);
+            }
         }
         read += page.items.len();
         before = page.items.last().map(|event| event.event_index);
@@ -57,15 +68,16 @@ pub(super) async fn delivery(store: &Store, session_id: &str, event_id: &str) ->
     Ok(Delivery::Unknown)
 }
 
-fn rpc_id(payload: &RawValue) -> Option<String> {
+/// The JSON text of a prompt's id.
+pub(super) fn prompt_id(payload: &RawValue) -> Option<String> {
     match envelope::kind(payload) {
-        Kind::Request { id, .. } => Some(id.to_owned()),
+        Kind::Request { id, method } if method == envelope::PROMPT => Some(id.to_owned()),
         _ => None,
     }
 }
 
 /// The turn that an event ends, by the JSON text of its id, and what that says of its prompt.
-fn end_of_turn(event: &SessionEvent) -> Option<(String, Delivery)> {
+pub(super) fn end_of_turn(event: &SessionEvent) -> Option<(String, Delivery)> {
     #[derive(Deserialize)]
     struct Ended<'a> {
         #[serde(borrow)]

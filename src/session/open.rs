@@ -21,7 +21,7 @@ impl SessionCore {
             return Ok((live.clone(), ResumeOutcome::Open));
         }
         if self.is_ended() {
-            return Err(Error::closed());
+            return Err(self.end_error());
         }
         if self.record().destroyed_at.is_some() {
             return Err(Error::new(

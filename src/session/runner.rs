@@ -15,9 +15,9 @@ use super::key;
 use super::prompt::Prompt;
 use super::transcript;
 use super::turn::{Outcome, Progress, cancelled};
-use super::view::{EventView, SessionEventExt};
+use super::view::{SessionEventExt, is_work};
 use crate::acp::{Answer, Link, Outbound, read_answer};
-use crate::acp_types::{PromptResponse, SessionUpdate};
+use crate::acp_types::PromptResponse;
 use crate::error::{Delivery, Error, ErrorKind, Limit, Result};
 use crate::limits::after;
 
@@ -128,6 +128,9 @@ async fn begin(core: &Arc<SessionCore>, job: &Job) -> Result<Begun> {
                 .map_err(|error| Error::invalid("the prompt can't be written as JSON").with_source(error))?,
         );
     }
+    if job.prompt.key.as_deref() == Some("") {
+        return Err(Error::invalid("an idempotency key must not be empty"));
+    }
     if blocks.is_empty() {
         return Err(Error::invalid("a prompt needs at least one content block"));
     }
@@ -168,19 +171,6 @@ fn reason(error: &Error) -> &'static str {
         ErrorKind::TimedOut(Limit::Cancel) | ErrorKind::Cancelled => "cancelled",
         ErrorKind::TimedOut(_) => "timed_out",
         _ => "lost",
-    }
-}
-
-/// Whether this is something that an agent does for a prompt, and not by itself.
-fn is_work(view: &EventView) -> bool {
-    use SessionUpdate::{AgentMessageChunk, AgentThoughtChunk, Plan, ToolCall, ToolCallUpdate};
-    match view {
-        EventView::PermissionRequest(_) => true,
-        EventView::Update(notification) => matches!(
-            notification.update,
-            AgentMessageChunk(_) | AgentThoughtChunk(_) | Plan(_) | ToolCall(_) | ToolCallUpdate(_)
-        ),
-        _ => false,
     }
 }
 

@@ -1,12 +1,15 @@
 //! The newest turns as readable text, for an agent that does not know them.
 
+use std::collections::HashSet;
+
 use sandbox_agent_persist::{ListEventsRequest, Sender, SessionEvent};
 use serde_json::{Value, json};
 
+use super::key;
 use super::store::Store;
 use super::view::{EventView, SessionEventExt};
 use crate::acp_types::{ContentBlock, SessionUpdate};
-use crate::error::Result;
+use crate::error::{Delivery, Result};
 
 /// Marks the block in `_meta`, so that a transcript never holds a transcript.
 const MARK: &str = "sandboxAgent/transcript";
@@ -32,12 +35,20 @@ pub(crate) async fn block(store: &Store, session_id: &str, max_chars: usize) -> 
 async fn collect(store: &Store, session_id: &str, max_chars: usize) -> Result<(Vec<Said>, bool)> {
     let mut said: Vec<Said> = Vec::new();
     let (mut room, mut read, mut before) = (max_chars, 0, None);
+    // What was not sent was not said.
+    let mut not_sent = HashSet::new();
     loop {
         let mut request = ListEventsRequest::new(session_id).descending().limit(PAGE);
         request.before_index = before;
         let page = store.call(|| store.driver.list_events(request.clone())).await?;
         for event in &page.items {
+            if let Some((id, Delivery::NotSent)) = key::end_of_turn(event) {
+                not_sent.insert(id);
+            }
             let Some((who, text)) = words(event) else { continue };
+            if who == USER && key::prompt_id(&event.payload).is_some_and(|id| not_sent.contains(&id)) {
+                continue;
+            }
             let length = text.chars().count();
             if length > room {
                 add(&mut said, who, &keep_end(&text, room));

@@ -96,7 +96,7 @@ impl Turn {
         cancel: CancellationToken,
         guard: Arc<Guard>,
     ) -> Self {
-        let events = stream::unfold(Step::Begin(core, progress.subscribe()), step).boxed();
+        let events = stream::unfold(Step::Begin(core, progress.subscribe()), step).fuse().boxed();
         Self { progress, cancel, events, guard }
     }
 
@@ -154,7 +154,8 @@ impl Stream for Turn {
 /// Where the stream of a turn is.
 enum Step {
     Begin(Arc<SessionCore>, watch::Receiver<Progress>),
-    Read(TailReader, Arc<SessionCore>, watch::Receiver<Progress>),
+    /// With the process that the turn is on: another SDK may write to the session as well.
+    Read(TailReader, Arc<SessionCore>, watch::Receiver<Progress>, Option<String>),
     Done,
 }
 
@@ -169,12 +170,12 @@ async fn step(mut at: Step) -> Option<(Result<TurnEvent>, Step)> {
                 match begun.first {
                     Some(first) => {
                         let (tail, store, id) = (core.tail.clone(), core.store.clone(), core.id.clone());
-                        Step::Read(TailReader::new(tail, store, id, first - 1), core, progress)
+                        Step::Read(TailReader::new(tail, store, id, first - 1), core, progress, None)
                     }
                     None => return Some((finish(begun), Step::Done)),
                 }
             }
-            Step::Read(mut reader, core, mut progress) => {
+            Step::Read(mut reader, core, mut progress, process) => {
                 let now = progress.borrow_and_update().clone();
                 if now.outcome.as_ref().is_some_and(|outcome| reader.position() >= outcome.last) {
                     return Some((finish(now), Step::Done));
@@ -183,15 +184,25 @@ async fn step(mut at: Step) -> Option<(Result<TurnEvent>, Step)> {
                     biased;
                     next = reader.next() => next,
                     changed = progress.changed() => match changed {
-                        Ok(()) => { at = Step::Read(reader, core, progress); continue }
+                        Ok(()) => { at = Step::Read(reader, core, progress, process); continue }
                         Err(_) => return Some((finish(progress.borrow().clone()), Step::Done)),
                     },
                 };
                 match next {
                     Some(Ok(event)) => {
-                        return Some((Ok(show(&core, event)), Step::Read(reader, core, progress)));
+                        // The first one is the prompt.
+                        let process = process.unwrap_or_else(|| event.connection_id.clone());
+                        let ours = event.connection_id == process;
+                        let shown = ours.then(|| show(&core, event));
+                        let next = Step::Read(reader, core, progress, Some(process));
+                        match shown {
+                            Some(shown) => return Some((Ok(shown), next)),
+                            None => next,
+                        }
                     }
-                    Some(Err(error)) => return Some((Err(error), Step::Read(reader, core, progress))),
+                    Some(Err(error)) => {
+                        return Some((Err(error), Step::Read(reader, core, progress, process)));
+                    }
                     None => {
                         // The record ended: the outcome is there, or comes with it.
                         let outcome = ended(progress).await;

@@ -69,6 +69,19 @@ impl SessionEventExt for SessionEvent {
     }
 }
 
+/// Whether this is something that an agent does for a prompt, and not by itself.
+pub(crate) fn is_work(view: &EventView) -> bool {
+    use SessionUpdate::{AgentMessageChunk, AgentThoughtChunk, Plan, ToolCall, ToolCallUpdate};
+    match view {
+        EventView::PermissionRequest(_) => true,
+        EventView::Update(notification) => matches!(
+            notification.update,
+            AgentMessageChunk(_) | AgentThoughtChunk(_) | Plan(_) | ToolCall(_) | ToolCallUpdate(_)
+        ),
+        _ => false,
+    }
+}
+
 pub(crate) fn params<'a, T: Deserialize<'a>>(payload: &'a RawValue) -> Option<T> {
     #[derive(Deserialize)]
     struct Call<'a> {

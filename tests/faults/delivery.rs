@@ -195,3 +195,41 @@ async fn no_server_is_an_error_within_the_limit() {
     assert!(error.is_unreachable());
     assert!(started.elapsed() < Duration::from_secs(2));
 }
+
+#[tokio::test]
+async fn what_is_too_large_for_the_server_is_refused_before_it_is_sent() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    for _ in 0..3 {
+        let error = session.prompt("x".repeat(3_000_000)).await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::TooLarge { .. }), "{error:?}");
+        assert_eq!(error.delivery(), Some(Delivery::NotSent));
+        session.prompt("say next").await.unwrap();
+    }
+    assert_eq!(sandbox.prompts_received().len(), 3);
+}
+
+#[tokio::test]
+async fn what_was_not_sent_is_not_told_to_the_next_process() {
+    let sandbox = sandbox().await;
+    let (sdk, session) = session(&sandbox).await;
+    session.prompt("say the word is lighthouse").await.unwrap();
+    session.prompt("x".repeat(3_000_000)).await.unwrap_err();
+    sdk.close_session("one").await.unwrap();
+    let session = sdk.resume_session("one").await.unwrap().session;
+    let before = session.last_index();
+    session.prompt("recall").await.unwrap();
+    let events = recorded(&session).await;
+    let told = said(&events[usize::try_from(before).unwrap()..]);
+    assert!(told.contains("lighthouse") && !told.contains("xxx"), "{told}");
+}
+
+#[tokio::test]
+async fn a_key_whose_prompt_was_worked_on_is_taken_as_executed() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    let prompt = Prompt::new("say begun; exit 1").idempotency_key("a");
+    session.prompt(prompt.clone()).await.unwrap_err();
+    let error = session.prompt(prompt).await.unwrap_err();
+    assert_eq!((error.kind(), error.delivery()), (&ErrorKind::DuplicatePrompt, Some(Delivery::Executed)));
+}

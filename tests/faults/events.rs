@@ -142,3 +142,17 @@ async fn the_last_handle_dropped_detaches() {
     ended.await.unwrap();
     assert!(sandbox.servers().contains(&server), "the process goes on");
 }
+
+#[tokio::test]
+async fn a_stream_that_ended_stays_ended() {
+    let sandbox = sandbox().await;
+    let (sdk, session) = session(&sandbox).await;
+    let mut turn = session.prompt("say hello");
+    while turn.next().await.is_some() {}
+    assert!(turn.next().await.is_none());
+    let (mut events, mut requests) = (session.events(From::Start), session.permission_requests());
+    sdk.close().await.unwrap();
+    while events.next().await.is_some() {}
+    assert!(events.next().await.is_none());
+    assert!(requests.next().await.is_none() && requests.next().await.is_none());
+}

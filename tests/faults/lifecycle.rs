@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use sandbox_agent_persist_memory::{MemoryOptions, MemorySessionPersistDriver};
-use sandbox_agent_sdk::{PermissionReply, SessionState};
+use sandbox_agent_sdk::persist::PersistErrorKind;
+use sandbox_agent_sdk::{ErrorKind, PermissionReply, SessionState};
 use sandbox_agent_testkit::{On, Sandbox};
 use serde_json::json;
 use tokio::runtime;
@@ -127,4 +128,31 @@ async fn a_dropped_destroy_leaks_no_process_and_can_be_called_again() {
         sdk.close().await.unwrap();
         assert!(!sandbox.servers().contains(&process), "close() ends all processes of this SDK");
     }
+}
+
+#[tokio::test]
+async fn close_ends_the_process_of_a_session_whose_store_failed() {
+    let sandbox = sandbox().await;
+    let driver = Arc::new(GatedStore::default());
+    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    let process = server(&session);
+    driver.fail(Operation::Insert, PersistErrorKind::Other);
+    for _ in 0..2 {
+        assert!(session.prompt("say no").await.unwrap_err().is_persist(), "and it stays said");
+    }
+    assert!(sandbox.servers().contains(&process));
+    sdk.close().await.unwrap();
+    assert!(!sandbox.servers().contains(&process));
+}
+
+#[tokio::test]
+async fn an_old_handle_says_what_became_of_its_session() {
+    let sandbox = sandbox().await;
+    let (sdk, session) = session(&sandbox).await;
+    sdk.close_session("one").await.unwrap();
+    let error = session.prompt("say no").await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Closed);
+    assert!(error.to_string().contains("resume it"), "{error}");
+    sdk.resume_session("one").await.unwrap().session.prompt("say yes").await.unwrap();
 }

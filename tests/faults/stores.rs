@@ -174,3 +174,26 @@ async fn a_turn_without_events_is_told_that_the_store_failed() {
     let error = timeout(PATIENCE, turn).await.unwrap().unwrap_err();
     assert!(error.is_persist(), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_turn_shows_nothing_of_another_sdks_turn_on_the_same_session() {
+    let sandbox = sandbox().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sessions.db");
+    let mut sessions = Vec::new();
+    for _ in 0..2 {
+        let driver = SqliteSessionPersistDriver::open(&file).await.unwrap();
+        let builder = SandboxAgent::builder(sandbox.url()).persist(driver).limits(limits());
+        let sdk = builder.connect().await.unwrap();
+        sessions.push((sdk.resume_or_create_session(request("one")).await.unwrap(), sdk));
+    }
+    let [(one, _a), (two, _b)] = sessions.as_slice() else { unreachable!() };
+    let text = |turn: sandbox_agent_sdk::Turn| async {
+        let events: Vec<_> = futures::TryStreamExt::try_collect(turn).await.unwrap();
+        events.iter().filter_map(sandbox_agent_sdk::TurnEvent::text).collect::<String>()
+    };
+    let (first, second) =
+        tokio::join!(text(one.prompt("stream 50 rate=500")), text(two.prompt("think 50; say other")));
+    assert!(first.ends_with("u50 ") && !first.contains("other"), "{first}");
+    assert_eq!(second, "other");
+}
