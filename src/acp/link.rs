@@ -24,7 +24,7 @@ pub(crate) enum Inbound {
     Event {
         sse_id: u64,
         payload: Box<RawValue>,
-        permit: Option<Permit>,
+        permit: Permit,
     },
     Gap(Gap),
     /// Whoever still waits for one of these answers gets what the POST brought.
@@ -51,7 +51,7 @@ pub(crate) struct Link {
     pub(super) stop: CancellationToken,
     pub(super) connected: watch::Sender<bool>,
     /// Up to which SSE id all events are handed on.
-    pub(super) done: Arc<AtomicU64>,
+    pub(super) done: AtomicU64,
     /// Whether the server has the process.
     started: watch::Sender<bool>,
     dead: watch::Sender<Option<Error>>,
@@ -79,7 +79,7 @@ impl Link {
             signals,
             stop,
             connected: watch::Sender::new(false),
-            done: Arc::new(AtomicU64::new(0)),
+            done: AtomicU64::new(0),
             started: watch::Sender::new(false),
             dead: watch::Sender::new(None),
         });

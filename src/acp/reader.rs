@@ -1,7 +1,7 @@
 //! Reads a process's events as fast as the socket gives them, and connects again when it breaks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -56,14 +56,11 @@ pub(crate) enum Signal {
 pub(crate) struct Reader {
     link: Arc<Link>,
     budget: Budget,
-    /// What the sequencer has in order; where a new connection goes on.
-    done: Arc<AtomicU64>,
 }
 
 impl Reader {
     pub(crate) fn new(link: Arc<Link>, budget: Budget) -> Self {
-        let done = link.done.clone();
-        Self { link, budget, done }
+        Self { link, budget }
     }
 
     pub(crate) async fn run(self) {
@@ -101,7 +98,7 @@ impl Reader {
     async fn open(&self) -> Result<EventSource> {
         let link = &self.link;
         loop {
-            let after = self.done.load(Ordering::Acquire);
+            let after = link.done.load(Ordering::Acquire);
             let opened = EventSource::open(
                 &link.http,
                 &link.server_id,

@@ -111,7 +111,7 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
         for step in std::mem::take(&mut self.steps) {
             match step {
                 Step::Deliver(sse_id, (payload, permit)) => {
-                    self.give(Inbound::Event { sse_id, payload, permit: Some(permit) });
+                    self.give(Inbound::Event { sse_id, payload, permit });
                 }
                 Step::Gap { from, to, cause } => {
                     let server_id = self.link.server_id.clone();
@@ -131,7 +131,7 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
 
     /// Fetches the events of a hole beside the running stream.
     fn refill(&self, after: u64, until: u64) {
-        let fetch = self.fetch();
+        let fetch = self.fetch(&self.refill_budget);
         self.link.runtime.spawn(async move {
             let link = fetch.link.clone();
             if let Some(covered) = link.stop.run_until_cancelled(fetch.refill(after, until)).await {
@@ -143,7 +143,7 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
     /// Fetches what may be missing at the very end, where no later id betrays it.
     fn probe(&self) {
         let (after, passed) = (self.sequence.done(), self.sequence.passed());
-        let fetch = Fetch { link: self.link.clone(), budget: self.probe_budget.clone() };
+        let fetch = self.fetch(&self.probe_budget);
         let hinted = self.link.pending.hinted();
         self.link.runtime.spawn(async move {
             let link = fetch.link.clone();
@@ -175,15 +175,15 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
 
     /// Around an exit events come out of order: those before it may still be missing.
     fn fetch_rest(&self, error: Error) {
-        let (fetch, after) = (self.fetch(), self.sequence.done());
+        let (fetch, after) = (self.fetch(&self.refill_budget), self.sequence.done());
         self.link.runtime.spawn(async move {
             let _ = timeout(PROBE / 2, fetch.run(after, None)).await;
             let _ = fetch.link.signals.send(Signal::Died(error));
         });
     }
 
-    fn fetch(&self) -> Fetch {
-        Fetch { link: self.link.clone(), budget: self.refill_budget.clone() }
+    fn fetch(&self, budget: &Budget) -> Fetch {
+        Fetch { link: self.link.clone(), budget: budget.clone() }
     }
 
     fn finish(mut self, error: Error) {

@@ -195,7 +195,7 @@ impl SandboxAgent {
     async fn undo(&self, core: &SessionCore) -> Result<()> {
         let store = &self.shared.parts.store;
         let request = ListEventsRequest::new(&core.id);
-        let page = store.call(|| store.driver.list_events(request.clone())).await?;
+        let page = store.list_events(&request).await?;
         let ours = page.next_cursor.is_none()
             && page.items.iter().all(|event| core.opened_on().as_deref() == Some(&event.connection_id));
         if ours && self.stored(&core.id).await?.is_none() {

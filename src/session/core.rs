@@ -264,6 +264,6 @@ impl SessionCore {
 
 async fn last_index(store: &Store, session_id: &str) -> Result<u64> {
     let request = ListEventsRequest::new(session_id).descending().limit(1);
-    let page = store.call(|| store.driver.list_events(request.clone())).await?;
+    let page = store.list_events(&request).await?;
     Ok(page.items.first().map_or(0, |event| event.event_index))
 }

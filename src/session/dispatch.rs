@@ -21,8 +21,13 @@ pub(crate) fn receive(core: &Arc<SessionCore>, link: Arc<Link>, inbound: Inbound
     let entry = match inbound {
         Inbound::Event { sse_id, payload, permit } => {
             let id = format!("{}:{sse_id}", link.server_id);
-            let draft =
-                Draft { id, connection_id: link.server_id.clone(), sender: Sender::Agent, payload, permit };
+            let draft = Draft {
+                id,
+                connection_id: link.server_id.clone(),
+                sender: Sender::Agent,
+                payload,
+                permit: Some(permit),
+            };
             Entry { draft: Some(draft), then: Then::Dispatch(link) }
         }
         Inbound::Settle(answers) => Entry { draft: None, then: Then::Settle(link, answers) },

@@ -116,7 +116,7 @@ impl Journal {
         let mut after = self.tail.last();
         loop {
             let request = ListEventsRequest::new(&self.session_id).after_index(after).limit(PAGE);
-            let page = self.store.call(|| self.store.driver.list_events(request.clone())).await;
+            let page = self.store.list_events(&request).await;
             if let Err(error) = &page
                 && let PersistErrorKind::Evicted { to, .. } = error.kind()
             {

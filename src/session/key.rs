@@ -3,17 +3,14 @@
 use std::collections::HashMap;
 
 use sandbox_agent_persist::envelope::{self, Kind};
-use sandbox_agent_persist::{ListEventsRequest, Sender, SessionEvent};
+use sandbox_agent_persist::{Sender, SessionEvent};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::backwards::Backwards;
 use super::store::Store;
 use super::view::{SessionEventExt, is_work, params};
 use crate::error::{Delivery, Error, ErrorKind, Result};
-
-/// How far back an earlier prompt is looked for, to say what became of it.
-const MAX_EVENTS: usize = 10_000;
-const PAGE: usize = 1_000;
 
 /// What stands in `reason` when a stored prompt was not sent after all.
 pub(super) const NOT_SENT: &str = "not_sent";
@@ -38,12 +35,9 @@ pub(super) async fn delivery(store: &Store, session_id: &str, event_id: &str) ->
     let mut ends: HashMap<String, Delivery> = HashMap::new();
     // Of each process, whether it worked since its latest prompt that was come by.
     let mut worked: HashMap<String, bool> = HashMap::new();
-    let (mut before, mut read) = (None, 0);
-    while read < MAX_EVENTS {
-        let mut request = ListEventsRequest::new(session_id).descending().limit(PAGE);
-        request.before_index = before;
-        let page = store.call(|| store.driver.list_events(request.clone())).await?;
-        for event in &page.items {
+    let mut record = Backwards::new(store, session_id);
+    while let Some(events) = record.next().await? {
+        for event in &events {
             if event.id == event_id {
                 let end = prompt_id(&event.payload).and_then(|id| ends.remove(&id));
                 let worked = worked.get(&event.connection_id).copied().unwrap_or_default();
@@ -58,11 +52,6 @@ pub(super) async fn delivery(store: &Store, session_id: &str, event_id: &str) ->
             } else if is_work(&event.view()) {
                 worked.insert(event.connection_id.clone(), true);
             }
-        }
-        read += page.items.len();
-        before = page.items.last().map(|event| event.event_index);
-        if page.next_cursor.is_none() {
-            break;
         }
     }
     Ok(Delivery::Unknown)

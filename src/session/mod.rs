@@ -1,5 +1,6 @@
 //! A session: what its users hold, and the steps of an event from the process to them.
 
+mod backwards;
 mod callback;
 mod core;
 mod dispatch;

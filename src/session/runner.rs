@@ -237,7 +237,7 @@ impl Running<'_> {
     async fn delivery(&self) -> Delivery {
         let store = &self.core.store;
         let request = ListEventsRequest::new(&self.core.id).after_index(self.stored).limit(EVIDENCE);
-        let page = store.call(|| store.driver.list_events(request.clone())).await;
+        let page = store.list_events(&request).await;
         let ours = |event: &&SessionEvent| event.connection_id == self.live.link.server_id;
         let worked =
             page.is_ok_and(|page| page.items.iter().filter(ours).any(|event| is_work(&event.view())));

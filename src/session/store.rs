@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use sandbox_agent_persist::{PersistError, PersistErrorKind, SessionPersistDriver};
+use sandbox_agent_persist::{
+    ListEventsRequest, ListPage, PersistError, PersistErrorKind, SessionEvent, SessionPersistDriver,
+};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::limits;
@@ -50,6 +52,14 @@ impl Store {
             tracing::debug!(%error, ?delay, "the session store is unavailable; trying again");
             sleep(delay).await;
         }
+    }
+
+    /// A page of events.
+    pub(crate) async fn list_events(
+        &self,
+        request: &ListEventsRequest,
+    ) -> Result<ListPage<SessionEvent>, PersistError> {
+        self.call(|| self.driver.list_events(request.clone())).await
     }
 
     fn too_slow(&self) -> PersistError {

@@ -163,7 +163,7 @@ impl TailReader {
             return Ok(());
         }
         let request = ListEventsRequest::new(&self.session_id).after_index(self.after).limit(self.page);
-        match self.store.call(|| self.store.driver.list_events(request.clone())).await {
+        match self.store.list_events(&request).await {
             Ok(page) => {
                 self.read = page.items.into_iter().map(Arc::new).collect();
                 self.page = page_for(&self.read);

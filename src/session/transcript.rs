@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
-use sandbox_agent_persist::{ListEventsRequest, Sender, SessionEvent};
+use sandbox_agent_persist::{Sender, SessionEvent};
 use serde_json::{Value, json};
 
+use super::backwards::Backwards;
 use super::key;
 use super::store::Store;
 use super::view::{EventView, SessionEventExt};
@@ -13,10 +14,6 @@ use crate::error::{Delivery, Result};
 
 /// Marks the block in `_meta`, so that a transcript never holds a transcript.
 const MARK: &str = "sandboxAgent/transcript";
-/// How far back the history is read. What says nothing in words counts too, so that the cost has
-/// a bound at any length.
-const MAX_EVENTS: usize = 10_000;
-const PAGE: usize = 1_000;
 
 /// What one side said, newest first while it is being collected.
 struct Said {
@@ -34,14 +31,12 @@ pub(crate) async fn block(store: &Store, session_id: &str, max_chars: usize) -> 
 /// Reads backwards until the budget is full; says whether there was more.
 async fn collect(store: &Store, session_id: &str, max_chars: usize) -> Result<(Vec<Said>, bool)> {
     let mut said: Vec<Said> = Vec::new();
-    let (mut room, mut read, mut before) = (max_chars, 0, None);
+    let mut room = max_chars;
     // What was not sent was not said.
     let mut not_sent = HashSet::new();
-    loop {
-        let mut request = ListEventsRequest::new(session_id).descending().limit(PAGE);
-        request.before_index = before;
-        let page = store.call(|| store.driver.list_events(request.clone())).await?;
-        for event in &page.items {
+    let mut record = Backwards::new(store, session_id);
+    while let Some(events) = record.next().await? {
+        for event in &events {
             if let Some((id, Delivery::NotSent)) = key::end_of_turn(event) {
                 not_sent.insert(id);
             }
@@ -57,14 +52,8 @@ async fn collect(store: &Store, session_id: &str, max_chars: usize) -> Result<(V
             room -= length;
             add(&mut said, who, &text);
         }
-        read += page.items.len();
-        before = page.items.last().map(|event| event.event_index);
-        match page.next_cursor {
-            None => return Ok((said, before.is_some_and(|first| first > 1))),
-            Some(_) if read >= MAX_EVENTS => return Ok((said, true)),
-            Some(_) => {}
-        }
     }
+    Ok((said, record.has_older()))
 }
 
 /// Puts text before what was collected; chunks of one message become one.

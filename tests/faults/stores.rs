@@ -1,6 +1,7 @@
 //! Stores that fail, stand still, or have another writer.
 
 use std::future::{pending, ready};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,14 +9,24 @@ use std::time::Duration;
 use futures::StreamExt;
 use sandbox_agent_persist_sqlite::SqliteSessionPersistDriver;
 use sandbox_agent_sdk::persist::{PersistError, PersistErrorKind, envelope};
-use sandbox_agent_sdk::{Delivery, ErrorKind, SandboxAgent, SessionPersistDriver, SessionState};
-use sandbox_agent_testkit::Events;
+use sandbox_agent_sdk::{Delivery, ErrorKind, SandboxAgent, Session, SessionPersistDriver, SessionState};
+use sandbox_agent_testkit::{Events, Sandbox};
 use serde_json::json;
 use tokio::time::timeout;
 
 use crate::support::store::{GatedStore, Moment, Operation};
 use crate::support::{assert_sound, begun, gaps, recorded, request, said, stored, updates};
 use crate::{PATIENCE, limits, sandbox, sdk_on, server};
+
+/// The same session, open in two SDKs that share one SQLite file.
+async fn two_on_one_file(sandbox: &Sandbox, file: &Path) -> [(Session, SandboxAgent); 2] {
+    let open = || async {
+        let driver = SqliteSessionPersistDriver::open(file).await.unwrap();
+        let sdk = sdk_on(sandbox, driver, limits()).await;
+        (sdk.resume_or_create_session(request("one")).await.unwrap(), sdk)
+    };
+    [open().await, open().await]
+}
 
 #[tokio::test]
 async fn what_could_not_be_stored_is_not_sent() {
@@ -85,14 +96,7 @@ async fn two_writers_of_one_session_leave_no_hole_and_lose_nothing() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sessions.db");
-    let mut sessions = Vec::new();
-    for _ in 0..2 {
-        let driver = SqliteSessionPersistDriver::open(&file).await.unwrap();
-        let sdk =
-            SandboxAgent::builder(sandbox.url()).persist(driver).limits(limits()).connect().await.unwrap();
-        sessions.push((sdk.resume_or_create_session(request("one")).await.unwrap(), sdk));
-    }
-    let [(one, _a), (two, _b)] = sessions.as_slice() else { unreachable!() };
+    let [(one, _a), (two, _b)] = &two_on_one_file(&sandbox, &file).await;
     let turns =
         tokio::join!(async { one.prompt("stream 500").await }, async { two.prompt("stream 500").await });
     turns.0.unwrap();
@@ -180,14 +184,7 @@ async fn a_turn_shows_nothing_of_another_sdks_turn_on_the_same_session() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sessions.db");
-    let mut sessions = Vec::new();
-    for _ in 0..2 {
-        let driver = SqliteSessionPersistDriver::open(&file).await.unwrap();
-        let builder = SandboxAgent::builder(sandbox.url()).persist(driver).limits(limits());
-        let sdk = builder.connect().await.unwrap();
-        sessions.push((sdk.resume_or_create_session(request("one")).await.unwrap(), sdk));
-    }
-    let [(one, _a), (two, _b)] = sessions.as_slice() else { unreachable!() };
+    let [(one, _a), (two, _b)] = &two_on_one_file(&sandbox, &file).await;
     let text = |turn: sandbox_agent_sdk::Turn| async {
         let events: Vec<_> = futures::TryStreamExt::try_collect(turn).await.unwrap();
         events.iter().filter_map(sandbox_agent_sdk::TurnEvent::text).collect::<String>()
