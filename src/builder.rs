@@ -14,6 +14,7 @@ use crate::client::SandboxAgent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Http;
 use crate::limits::{self, Limits};
+use crate::metrics::Counters;
 use crate::session::{Parts, Store};
 use crate::sse::Reconnect;
 
@@ -117,10 +118,12 @@ impl SandboxAgentBuilder {
         let http = Http::new(client, &self.url, self.token.as_deref(), &self.headers)?;
         wait_for_health(&http, self.limits.connect).await?;
         let driver = self.persist.unwrap_or_else(|| Arc::new(MemorySessionPersistDriver::new()));
+        let counters = Arc::<Counters>::default();
         Ok(SandboxAgent::new(Parts {
             http,
-            store: Store::new(driver, self.limits.store),
+            store: Store::new(driver, self.limits.store, counters.clone()),
             limits: self.limits,
+            counters,
             runtime: Handle::current(),
             stop: CancellationToken::new(),
         }))

@@ -70,8 +70,10 @@ pub enum ErrorKind {
     SessionExists,
     /// The session was destroyed. Resume it to open it again.
     SessionDestroyed,
-    /// As many prompts wait as the queue takes. Wait for one to end.
+    /// As many prompts, or requests, wait as may. Wait for one to end.
     QueueFull,
+    /// A turn runs, and the prompt was not to wait for it.
+    Busy,
     /// A prompt with this idempotency key is in the store already; `delivery` is that one's.
     DuplicatePrompt,
     /// The permission request was answered, or ended with its turn.
@@ -94,6 +96,8 @@ pub enum Limit {
     Silence,
     /// The time that a permission request may stay unanswered.
     Permission,
+    /// The time that a turn, found running after a reattach, may go on without a sign of its prompt.
+    Unconfirmed,
     /// The time that a cancelled turn gets to end by itself.
     Cancel,
 }

@@ -86,6 +86,7 @@ mod client;
 mod error;
 mod http;
 mod limits;
+mod metrics;
 mod session;
 mod sse;
 
@@ -103,6 +104,7 @@ pub use client::SandboxAgent;
 pub use error::{Delivery, Error, ErrorKind, Limit, Result};
 pub use http::Problem;
 pub use limits::Limits;
+pub use metrics::Metrics;
 pub use sandbox_agent_persist as persist;
 pub use sandbox_agent_persist::{
     ListEventsRequest, ListPage, ListSessionsRequest, Sender, SessionEvent, SessionPersistDriver,
@@ -111,9 +113,9 @@ pub use sandbox_agent_persist::{
 pub use sandbox_agent_persist_memory::MemorySessionPersistDriver;
 pub use serde_json;
 pub use session::{
-    EventView, Events, From, Opened, PermissionPolicy, PermissionReply, PermissionRequest,
+    EventView, Events, From, NotRestored, Opened, PermissionPolicy, PermissionReply, PermissionRequest,
     PermissionRequests, PermissionSubscription, Prompt, ResumeOutcome, Session, SessionEventExt,
-    SessionRequest, SessionState, Subscription, Turn, TurnEvent,
+    SessionRequest, SessionState, Subscription, Turn, TurnEvent, TurnStats, WhenBusy,
 };
 
 #[cfg(doctest)]

@@ -32,6 +32,7 @@ pub struct Limits {
     pub(crate) turn: Option<Duration>,
     pub(crate) silence: Option<Duration>,
     pub(crate) permission: Option<Duration>,
+    pub(crate) unconfirmed: Duration,
     pub(crate) cancel: Duration,
     pub(crate) reconnect: Duration,
     pub(crate) heartbeat: Duration,
@@ -41,6 +42,8 @@ pub struct Limits {
     pub(crate) message_bytes: usize,
     pub(crate) tail_bytes: usize,
     pub(crate) queued_prompts: usize,
+    pub(crate) pending_requests: usize,
+    pub(crate) pending_permissions: usize,
     pub(crate) transcript_chars: usize,
 }
 
@@ -52,6 +55,7 @@ impl Default for Limits {
             turn: None,
             silence: Some(Duration::from_secs(30 * 60)),
             permission: None,
+            unconfirmed: Duration::from_secs(120),
             cancel: Duration::from_secs(10),
             reconnect: Duration::from_secs(60),
             heartbeat: Duration::from_secs(45),
@@ -61,6 +65,8 @@ impl Default for Limits {
             message_bytes: 2 * MIB,
             tail_bytes: 4 * MIB,
             queued_prompts: 64,
+            pending_requests: 256,
+            pending_permissions: 256,
             transcript_chars: 32_000,
         }
     }
@@ -93,6 +99,10 @@ impl Limits {
         silence: Option<Duration>,
         /// How long a permission request may stay unanswered before its turn is cancelled. None: people take their time.
         permission: Option<Duration>,
+        /// How long a turn that was found running when its session was reattached may go on without
+        /// a sign that the agent has its prompt. 120 s: agents show something within seconds, and
+        /// who died between storing and sending left a prompt that nobody has.
+        unconfirmed: Duration,
         /// How long a cancelled turn gets to end by itself before its process is ended. 10 s.
         cancel: Duration,
         /// How long a server may be away before what waits for it fails. 60 s: a restart takes less.
@@ -115,6 +125,11 @@ impl Limits {
         tail_bytes: usize,
         /// How many prompts of a session may wait for the running one. 64: more is a loop gone wrong.
         queued_prompts: usize,
+        /// How many requests of a session may wait for the agent's answer. 256: more is a loop gone wrong.
+        pending_requests: usize,
+        /// How many permission requests of a session may wait for a person; one more is refused.
+        /// 256: nobody answers more.
+        pending_permissions: usize,
         /// Characters of history that a recreated session gets. 32,000: about 8,000 tokens.
         transcript_chars: usize,
     }

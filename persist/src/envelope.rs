@@ -11,6 +11,8 @@ pub const GAP: &str = "_sandbox_agent/gap";
 pub const TURN_ENDED: &str = "_sandbox_agent/turn_ended";
 /// The notification that the agent's process is gone.
 pub const PROCESS_ENDED: &str = "_sandbox_agent/process_ended";
+/// The notification that stands for updates by which an agent told again what is stored already.
+pub const REPLAYED: &str = "_sandbox_agent/replayed";
 /// The server's own notification that the agent's process exited.
 pub const AGENT_EXITED: &str = "_adapter/agent_exited";
 /// The request that begins a turn.

@@ -47,6 +47,10 @@ impl Gap {
         struct Notification {
             params: Gap,
         }
+        // Looked for before parsing: nearly every event is something else.
+        if !payload.get().contains(envelope::GAP) {
+            return None;
+        }
         match envelope::kind(payload) {
             envelope::Kind::Notification { method } if method == envelope::GAP => {
                 serde_json::from_str::<Notification>(payload.get()).ok().map(|gap| gap.params)

@@ -12,5 +12,5 @@ mod sequencer;
 
 pub(crate) use envelope::{Outbound, read_answer};
 pub use gap::{Gap, GapCause};
-pub(crate) use link::{Inbound, Link};
+pub(crate) use link::{Ground, Inbound, Link, Process};
 pub(crate) use pending::Answer;

@@ -58,6 +58,10 @@ impl Pending {
         self.lock().contains_key(id)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }

@@ -109,13 +109,17 @@ impl Link {
         // Were a later call to name the agent, a server that was restarted would start another process for it.
         let agent = [("agent", self.agent.as_str())];
         let query = if self.is_started() { &[][..] } else { &agent[..] };
+        self.counters.messages_sent.increment();
         self.http
             .request_with(Method::POST, &["v1", "acp", &self.server_id], query)
             .header(CONTENT_TYPE, "application/json")
             .body(body.to_owned())
             .send()
             .await
-            .map_err(transport)
+            .map_err(|error| {
+                self.counters.posts_failed.increment();
+                transport(error)
+            })
     }
 
     /// Sends a notification, within 10 s, once.

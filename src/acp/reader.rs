@@ -78,10 +78,12 @@ impl Reader {
             let failure = match self.open().await {
                 Ok(source) => {
                     reconnect.opened(Instant::now());
+                    self.link.counters.streams_opened.increment();
                     self.link.connected.send_replace(true);
                     let _ = self.link.signals.send(Signal::Connected);
                     let failure = pump(&self.link, &self.budget, source).await;
                     self.link.connected.send_replace(false);
+                    self.link.counters.streams_lost.increment();
                     failure
                 }
                 Err(error) if is_final(&error) => return self.name(error),

@@ -5,6 +5,7 @@
 //! them no longer.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::gap::GapCause;
 
@@ -79,15 +80,21 @@ impl<T> Sequence<T> {
         self.stalled = false;
     }
 
-    pub(crate) fn arrive(&mut self, id: u64, way: Way, slot: Slot<T>, steps: &mut Vec<Step<T>>) {
+    /// Takes what came; says whether it had not come before.
+    pub(crate) fn arrive(&mut self, id: u64, way: Way, slot: Slot<T>, steps: &mut Vec<Step<T>>) -> bool {
         if way == Way::Stream {
             self.passed = self.passed.max(id);
         }
         if id <= self.done {
-            return;
+            return false;
         }
-        self.waiting.entry(id).or_insert(slot);
+        let Entry::Vacant(place) = self.waiting.entry(id) else {
+            self.advance(steps);
+            return false;
+        };
+        place.insert(slot);
         self.advance(steps);
+        true
     }
 
     /// The refill of `after..=until` ended. It saw every event that the server held up to `covered`.

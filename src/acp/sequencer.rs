@@ -90,7 +90,9 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
             Ok(payload) => Slot::Event((payload, permit)),
             Err(_) => Slot::Unreadable(GapCause::Unreadable),
         };
-        self.sequence.arrive(id, way, slot, &mut self.steps);
+        if !self.sequence.arrive(id, way, slot, &mut self.steps) {
+            self.link.counters.events_repeated.increment();
+        }
     }
 
     fn unreadable(&mut self, id: u64, way: Way, too_large: bool, head: &str) {
@@ -116,6 +118,8 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
                 Step::Gap { from, to, cause } => {
                     let server_id = self.link.server_id.clone();
                     tracing::warn!(%server_id, from, to, ?cause, "events of the agent were lost");
+                    self.link.counters.gaps.increment();
+                    self.link.counters.events_missing.add(to - from + 1);
                     self.give(Inbound::Gap(Gap { server_id, from, to, cause }));
                 }
                 Step::Refill { after, until } => self.refill(after, until),
@@ -132,6 +136,7 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
     /// Fetches the events of a hole beside the running stream.
     fn refill(&self, after: u64, until: u64) {
         let fetch = self.fetch(&self.refill_budget);
+        self.link.counters.refills.increment();
         self.link.runtime.spawn(async move {
             let link = fetch.link.clone();
             if let Some(covered) = link.stop.run_until_cancelled(fetch.refill(after, until)).await {
@@ -145,6 +150,7 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
         let (after, passed) = (self.sequence.done(), self.sequence.passed());
         let fetch = self.fetch(&self.probe_budget);
         let hinted = self.link.pending.hinted();
+        self.link.counters.probes.increment();
         self.link.runtime.spawn(async move {
             let link = fetch.link.clone();
             let probe = timeout(PROBE, fetch.run(after, None));

@@ -13,9 +13,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::builder::SandboxAgentBuilder;
 use crate::error::{Error, ErrorKind, Result};
-use crate::session::{
-    Opened, Parts, PermissionPolicy, ResumeOutcome, Session, SessionCore, SessionRequest, Setup, now_ms,
-};
+use crate::metrics::Metrics;
+use crate::session::{Opened, Parts, PermissionPolicy, Session, SessionCore, SessionRequest, Setup, now_ms};
 
 /// A sandbox-agent server, and the sessions that this process has on it.
 ///
@@ -91,7 +90,7 @@ impl SandboxAgent {
                 format!("session {:?} exists; resume it, or choose another id", request.id),
             ));
         }
-        self.create(slot, request).await
+        Ok(self.create(slot, request).await?.session)
     }
 
     /// Opens a session of the store again, also one that was destroyed.
@@ -126,10 +125,7 @@ impl SandboxAgent {
                 record.id, record.agent, request.agent
             ))),
             Some(record) => self.resume(&mut slot, record, Some(request)).await,
-            None => {
-                let session = self.create(slot, request).await?;
-                Ok(Opened { session, outcome: ResumeOutcome::Fresh })
-            }
+            None => self.create(slot, request).await,
         }
     }
 
@@ -151,6 +147,11 @@ impl SandboxAgent {
         Ok(Some(self.handle(core)))
     }
 
+    /// What this SDK has done so far, in numbers.
+    pub fn metrics(&self) -> Metrics {
+        self.shared.parts.counters.read()
+    }
+
     /// A page of the store's sessions. Bounded by [`Limits::store`](crate::Limits::store).
     pub async fn list_sessions(&self, request: ListSessionsRequest) -> Result<ListPage<SessionRecord>> {
         let store = &self.shared.parts.store;
@@ -162,7 +163,7 @@ impl SandboxAgent {
         &self,
         slot: OwnedMutexGuard<Option<Arc<SessionCore>>>,
         request: SessionRequest,
-    ) -> Result<Session> {
+    ) -> Result<Opened> {
         let dropped = CancellationToken::new();
         let _guard = dropped.clone().drop_guard();
         self.apart(self.clone().create_unless(dropped, slot, request)).await
@@ -173,21 +174,21 @@ impl SandboxAgent {
         dropped: CancellationToken,
         mut slot: OwnedMutexGuard<Option<Arc<SessionCore>>>,
         request: SessionRequest,
-    ) -> Result<Session> {
+    ) -> Result<Opened> {
         let mut record = SessionRecord::new(&request.id, &request.agent, now_ms());
         record.session_init = Some(json!(request.setup));
         let core = SessionCore::start(self.shared.parts.clone(), record, request.permissions).await?;
-        let session = self.handle(core.clone());
-        let opened = dropped.run_until_cancelled(session.open()).await;
-        if let Some(Ok(_)) = opened {
+        core.set_wish(request.wish());
+        let opened = dropped.run_until_cancelled(self.handle(core.clone()).open()).await;
+        if let Some(Ok(opened)) = opened {
             *slot = Some(core);
-            return Ok(session);
+            return Ok(opened);
         }
         core.shut_down(true).await;
         if let Err(error) = self.undo(&core).await {
             tracing::warn!(session = %core.id, %error, "events of a session that was not created stay in the store");
         }
-        opened.unwrap_or_else(|| Err(Error::closed())).map(|_| session)
+        opened.unwrap_or_else(|| Err(Error::closed()))
     }
 
     /// Removes what a session left that did not come about, unless somebody else made one with its
@@ -196,9 +197,12 @@ impl SandboxAgent {
         let store = &self.shared.parts.store;
         let request = ListEventsRequest::new(&core.id);
         let page = store.list_events(&request).await?;
-        let ours = page.next_cursor.is_none()
-            && page.items.iter().all(|event| core.opened_on().as_deref() == Some(&event.connection_id));
-        if ours && self.stored(&core.id).await?.is_none() {
+        let opened_on = core.opened_on();
+        let ours = |server_id: &str| opened_on.as_deref() == Some(server_id);
+        let events_ours =
+            page.next_cursor.is_none() && page.items.iter().all(|event| ours(&event.connection_id));
+        let record = self.stored(&core.id).await?;
+        if events_ours && record.is_none_or(|record| ours(&record.last_connection_id)) {
             store.call(|| store.driver.delete_session(&core.id)).await?;
         }
         Ok(())
@@ -211,6 +215,7 @@ impl SandboxAgent {
         request: Option<SessionRequest>,
     ) -> Result<Opened> {
         let policy = request.as_ref().map(|request| request.permissions);
+        let wish = request.as_ref().map(SessionRequest::wish).unwrap_or_default();
         if let Some(request) = request {
             let setup = request.setup.or(Setup::read(record.session_init.as_ref()));
             record.session_init = Some(json!(setup));
@@ -232,9 +237,8 @@ impl SandboxAgent {
                 core
             }
         };
-        let session = self.handle(core);
-        let outcome = session.open().await?;
-        Ok(Opened { session, outcome })
+        core.set_wish(wish);
+        self.handle(core).open().await
     }
 
     /// Runs to its end, also when the call that began it is dropped.

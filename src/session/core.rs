@@ -3,31 +3,27 @@
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use sandbox_agent_persist::{ListEventsRequest, PersistError, PersistErrorKind, SessionRecord, envelope};
-use serde_json::json;
+use sandbox_agent_persist::{ListEventsRequest, PersistError, PersistErrorKind, SessionEvent, SessionRecord};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::journal::Journal;
 use super::permission::{PermissionPolicy, Permissions};
+use super::queue::Queue;
 use super::recorder::{Recorder, Writer};
-use super::runner::{self, Job};
+use super::replay::Replay;
+use super::request::Wish;
+use super::runner;
 use super::state::State;
 use super::store::Store;
 use super::tail::{End, Tail};
-use crate::acp::Link;
+use crate::acp::{Gap, Link};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Http;
 use crate::limits::Limits;
-
-/// More prompts than this never wait: a queue of any size is made no larger.
-const MOST_PROMPTS: usize = 1 << 20;
-/// How long the note of a process's end may wait behind what the store still has to take.
-const NOTE: Duration = Duration::from_secs(1);
+use crate::metrics::Counters;
 
 /// One session of one SDK. Its tasks hold it; its users hold it together with the SDK's guard.
 pub(crate) struct SessionCore {
@@ -40,11 +36,15 @@ pub(crate) struct SessionCore {
     pub(crate) recorder: Recorder,
     pub(crate) permissions: Arc<Permissions>,
     pub(crate) state: State,
-    pub(crate) jobs: mpsc::Sender<Job>,
+    pub(crate) queue: Queue,
+    pub(super) replay: Replay,
+    pub(crate) counters: Arc<Counters>,
     /// The agent process in use. The lock is held while one is opened.
     pub(crate) live: tokio::sync::Mutex<Option<Live>>,
     /// The next prompt has to carry the history.
     pub(crate) transcript_due: AtomicBool,
+    /// Held while the record is stored, so that the last change is the one that stays.
+    storing: tokio::sync::Mutex<()>,
     /// Ends the tasks; what was received is stored first.
     pub(crate) stop: CancellationToken,
     /// The SDK's own.
@@ -56,10 +56,13 @@ pub(crate) struct SessionCore {
 struct Shared {
     record: SessionRecord,
     policy: PermissionPolicy,
+    /// Whether the store has the record as it is here.
+    stored: bool,
     link: Option<Arc<Link>>,
     /// The last process that was started, be the session open on it or not.
     opened_on: Option<String>,
-    running: Option<CancellationToken>,
+    /// What the session is to be brought to when it is opened next.
+    wish: Wish,
     /// When the agent last gave a sign of itself.
     activity: Instant,
 }
@@ -86,6 +89,7 @@ pub(crate) struct Parts {
     pub(crate) http: Http,
     pub(crate) store: Store,
     pub(crate) limits: Limits,
+    pub(crate) counters: Arc<Counters>,
     pub(crate) runtime: Handle,
     pub(crate) stop: CancellationToken,
 }
@@ -97,10 +101,9 @@ impl SessionCore {
         record: SessionRecord,
         policy: PermissionPolicy,
     ) -> Result<Arc<Self>> {
-        let Parts { http, store, limits, runtime, stop } = parts;
+        let Parts { http, store, limits, counters, runtime, stop } = parts;
         let last = last_index(&store, &record.id).await?;
         let (recorder, entries) = Recorder::new();
-        let (jobs, queue) = mpsc::channel(limits.queued_prompts.clamp(1, MOST_PROMPTS));
         let (sdk_stop, stop) = (stop.clone(), stop.child_token());
         let core = Arc::new(Self {
             id: record.id.clone(),
@@ -108,26 +111,29 @@ impl SessionCore {
             recorder,
             permissions: Arc::default(),
             state: State::new(),
-            jobs,
+            queue: Queue::new(limits.queued_prompts),
+            replay: Replay::default(),
+            counters,
             live: tokio::sync::Mutex::new(None),
             transcript_due: AtomicBool::new(false),
             shared: Mutex::new(Shared {
                 record,
                 policy,
+                stored: false,
                 link: None,
                 opened_on: None,
-                running: None,
+                wish: Wish::default(),
                 activity: Instant::now(),
             }),
             http,
             store,
             limits,
             runtime,
+            storing: tokio::sync::Mutex::default(),
             stop,
             sdk_stop,
         });
-        let journal =
-            Journal { session_id: core.id.clone(), store: core.store.clone(), tail: core.tail.clone() };
+        let journal = Journal::new(core.id.clone(), core.store.clone(), core.tail.clone());
         let writer = Writer { journal, entries, stop: core.stop.clone(), listener: core.clone() };
         let (ended, writing) = (core.clone(), core.runtime.spawn(writer.run()));
         core.runtime.spawn(async move {
@@ -137,7 +143,7 @@ impl SessionCore {
             }
             ended.end();
         });
-        core.runtime.spawn(runner::run(core.clone(), queue));
+        core.runtime.spawn(runner::run(core.clone()));
         Ok(core)
     }
 
@@ -152,13 +158,49 @@ impl SessionCore {
 
     /// Changes the record, in memory and in the store.
     pub(crate) async fn change_record(&self, change: impl FnOnce(&mut SessionRecord)) -> Result<()> {
-        let record = {
+        {
             let mut shared = self.shared();
+            let before = shared.record.clone();
             change(&mut shared.record);
-            shared.record.clone()
-        };
+            if shared.record == before && shared.stored {
+                return Ok(());
+            }
+            shared.stored = false;
+        }
+        let _storing = self.storing.lock().await;
+        let record = self.record();
         self.store.call(|| self.store.driver.update_session(record.clone())).await?;
+        let mut shared = self.shared();
+        shared.stored = shared.record == record;
         Ok(())
+    }
+
+    /// Takes over what another SDK may have written since: on which process the session is, and how.
+    pub(super) async fn refresh_record(&self) -> Result<()> {
+        let Some(stored) = self.store.call(|| self.store.driver.get_session(&self.id)).await? else {
+            return Ok(());
+        };
+        let mut shared = self.shared();
+        let record = &mut shared.record;
+        record.agent_session_id = stored.agent_session_id;
+        record.last_connection_id = stored.last_connection_id;
+        record.modes = stored.modes;
+        record.config_options = stored.config_options;
+        record.extra = stored.extra;
+        Ok(())
+    }
+
+    /// What the next opening brings the session to, whatever it was before.
+    pub(crate) fn set_wish(&self, wish: Wish) {
+        self.shared().wish = wish;
+    }
+
+    pub(super) fn wish(&self) -> Wish {
+        self.shared().wish.clone()
+    }
+
+    pub(super) fn grant_wish(&self) {
+        self.shared().wish = Wish::default();
     }
 
     pub(crate) fn policy(&self) -> PermissionPolicy {
@@ -187,13 +229,15 @@ impl SessionCore {
         self.shared().opened_on = Some(server_id.to_owned());
     }
 
-    pub(crate) fn set_running(&self, cancel: Option<CancellationToken>) {
-        self.state.change(|facts| facts.turn = cancel.is_some());
-        self.shared().running = cancel;
-    }
-
-    pub(crate) fn running(&self) -> Option<CancellationToken> {
-        self.shared().running.clone()
+    /// Counts an event of a process that is stored now.
+    pub(super) fn meter(&self, event: &SessionEvent) {
+        self.counters.events_stored.increment();
+        self.counters.bytes_stored.add(event.payload.get().len() as u64);
+        let Some(ticket) = self.queue.current() else { return };
+        match Gap::read(&event.payload) {
+            Some(gap) => ticket.saw_gap(gap.missing()),
+            None => ticket.saw_event(),
+        }
     }
 
     pub(crate) fn touch(&self) {
@@ -238,10 +282,13 @@ impl SessionCore {
         // Also of a session whose store failed: its process lives.
         let lives = |link: &Arc<Link>| !link.death().is_some_and(|error| error.is_agent_gone());
         let link = self.link().filter(|link| kill && lives(link));
+        self.queue.close();
+        if let Some(link) = &link {
+            link.bury(&self.end_error());
+        }
         let end = async {
             if let Some(link) = &link {
-                let params = json!({ "serverId": link.server_id, "reason": "closed" });
-                let _ = timeout(NOTE, self.note(link, envelope::PROCESS_ENDED, params)).await;
+                self.note_end_of(link, "closed").await;
             }
             self.stop.cancel();
             let mut mark = self.tail.watch();

@@ -8,8 +8,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::core::SessionCore;
+use super::ids;
 use super::permission::PermissionRequest;
 use super::recorder::{Draft, Entry, Listener, Then};
+use super::replay::{Run, Seen};
+use super::settings::Settings;
 use super::view::params;
 use crate::acp::{Gap, Inbound, Link, Outbound};
 use crate::acp_types::RequestPermissionRequest;
@@ -18,11 +21,21 @@ use crate::error::{Error, ErrorKind};
 /// Turns what a process gave into an entry for the recorder.
 pub(crate) fn receive(core: &Arc<SessionCore>, link: Arc<Link>, inbound: Inbound) {
     core.touch();
+    let told_again = match &inbound {
+        Inbound::Event { sse_id, payload, .. } => match core.replay.see(&link.server_id, *sse_id, payload) {
+            Seen::Before => return,
+            Seen::New(run) => run,
+        },
+        Inbound::Settle(_) => None,
+        Inbound::Gap(_) | Inbound::Died { .. } => core.replay.interrupt(&link.server_id),
+    };
+    if let Some(run) = told_again {
+        core.recorder.record(Entry { draft: replay_draft(&link, run), then: Then::Dispatch(link.clone()) });
+    }
     let entry = match inbound {
         Inbound::Event { sse_id, payload, permit } => {
-            let id = format!("{}:{sse_id}", link.server_id);
             let draft = Draft {
-                id,
+                id: ids::inbound(&link.server_id, sse_id),
                 connection_id: link.server_id.clone(),
                 sender: Sender::Agent,
                 payload,
@@ -40,8 +53,13 @@ pub(crate) fn receive(core: &Arc<SessionCore>, link: Arc<Link>, inbound: Inbound
 }
 
 fn gap_draft(gap: &Gap) -> Option<Draft> {
-    let id = format!("{}:gap:{}-{}", gap.server_id, gap.from, gap.to);
-    note(id, &gap.server_id, envelope::GAP, json!(gap))
+    note(ids::gap(&gap.server_id, gap.from, gap.to), &gap.server_id, envelope::GAP, json!(gap))
+}
+
+fn replay_draft(link: &Link, run: Run) -> Option<Draft> {
+    let Run { from, to } = run;
+    let params = json!({ "serverId": link.server_id, "from": from, "to": to });
+    note(ids::replayed(&link.server_id, from, to), &link.server_id, envelope::REPLAYED, params)
 }
 
 /// What is stored of a process's end. One that is only out of reach has not ended.
@@ -51,8 +69,9 @@ fn death_draft(link: &Link, last_sse_id: u64, error: &Error) -> Option<Draft> {
         ErrorKind::ProcessGone => "gone",
         _ => return None,
     };
+    link.counters.processes_lost.increment();
     let params = json!({ "serverId": link.server_id, "lastEventId": last_sse_id, "reason": reason });
-    note(format!("{}:ended", link.server_id), &link.server_id, envelope::PROCESS_ENDED, params)
+    note(ids::ended(&link.server_id), &link.server_id, envelope::PROCESS_ENDED, params)
 }
 
 fn note(id: String, server_id: &str, method: &str, params: Value) -> Option<Draft> {
@@ -61,6 +80,7 @@ fn note(id: String, server_id: &str, method: &str, params: Value) -> Option<Draf
 }
 
 const ASK: &str = "session/request_permission";
+const UPDATE: &str = "session/update";
 
 impl Listener for Arc<SessionCore> {
     /// Lists a permission request, so that whoever sees the event can answer it.
@@ -75,7 +95,18 @@ impl Listener for Arc<SessionCore> {
         }
     }
 
+    /// An answer by another SDK that reads the same process ends a permission request here too.
+    fn theirs(&self, event: &SessionEvent) {
+        if event.sender == Sender::Client
+            && let Kind::Response { id } = envelope::kind(&event.payload)
+            && self.permissions.answered(&event.connection_id, id)
+        {
+            self.permissions_changed();
+        }
+    }
+
     fn shown(&self, link: &Arc<Link>, event: &Arc<SessionEvent>) {
+        self.meter(event);
         match envelope::kind(&event.payload) {
             Kind::Response { id } => {
                 link.pending.complete(id, Ok(event.clone()));
@@ -85,6 +116,7 @@ impl Listener for Arc<SessionCore> {
             Kind::Notification { method } if method == envelope::AGENT_EXITED => {
                 link.exited(exit_error(event));
             }
+            Kind::Notification { method } if method == UPDATE => remember(self, event),
             Kind::Notification { .. } | Kind::Other => {}
         }
     }
@@ -93,7 +125,7 @@ impl Listener for Arc<SessionCore> {
     fn settle(&self, link: &Arc<Link>, answers: Vec<String>) -> Vec<Entry> {
         let recovered = answers.into_iter().filter_map(|rpc_id| {
             let draft = Draft {
-                id: format!("{}:post:{rpc_id}", link.server_id),
+                id: ids::post(&link.server_id, &rpc_id),
                 connection_id: link.server_id.clone(),
                 sender: Sender::Agent,
                 payload: link.pending.take_hint(&rpc_id)?,
@@ -118,6 +150,34 @@ fn exit_error(event: &SessionEvent) -> Error {
     )
 }
 
+/// Takes up a request of the agent's that got no answer from whoever had the session before.
+pub(super) fn ask_again(core: &Arc<SessionCore>, link: &Arc<Link>, event: &SessionEvent) {
+    match envelope::kind(&event.payload) {
+        Kind::Request { id, method } if method == ASK => ask(core, link, id, event),
+        Kind::Request { id, method } => refuse(core, link, id, &method),
+        _ => {}
+    }
+}
+
+/// Keeps what the agent says of its settings, so that they can be put back.
+fn remember(core: &Arc<SessionCore>, event: &SessionEvent) {
+    // Looked for before parsing: nearly all updates are something else.
+    let text = event.payload.get();
+    if !text.contains("current_mode_update") && !text.contains("config_option_update") {
+        return;
+    }
+    let mut settings = Settings::recorded(&core.record());
+    if !settings.update(&event.payload) {
+        return;
+    }
+    let core = core.clone();
+    core.runtime.clone().spawn(async move {
+        if let Err(error) = core.change_record(|record| settings.record(record)).await {
+            tracing::warn!(session = %core.id, %error, "the agent's settings could not be kept");
+        }
+    });
+}
+
 /// Lists a permission request, or lets the policy answer it.
 fn ask(core: &Arc<SessionCore>, link: &Arc<Link>, rpc_id: &str, event: &SessionEvent) {
     let Some(asked) = params::<RequestPermissionRequest>(&event.payload) else {
@@ -132,6 +192,7 @@ fn ask(core: &Arc<SessionCore>, link: &Arc<Link>, rpc_id: &str, event: &SessionE
         tool_call: asked.tool_call,
         options: asked.options,
     };
+    core.counters.permissions_asked.increment();
     let Some(option) = request.by_policy(core.policy()) else {
         if !core.permissions.has_listener() {
             tracing::warn!(session = %core.id, permission = %request.id, "the agent asks for a permission and nobody listens");
@@ -150,7 +211,13 @@ fn ask(core: &Arc<SessionCore>, link: &Arc<Link>, rpc_id: &str, event: &SessionE
     });
 }
 
-fn list(core: &SessionCore, link: &Arc<Link>, rpc_id: &str, request: PermissionRequest) {
+fn list(core: &Arc<SessionCore>, link: &Arc<Link>, rpc_id: &str, request: PermissionRequest) {
+    let limit = core.limits.pending_permissions;
+    if core.permissions.len() >= limit {
+        tracing::warn!(session = %core.id, limit, "as many permission requests wait as are kept; one more is refused");
+        let message = format!("{limit} permission requests wait for an answer already");
+        return reply(core, link, rpc_id, Err(json!({ "code": -32000, "message": message })));
+    }
     core.permissions.add(link, rpc_id, request);
     core.permissions_changed();
 }

@@ -5,18 +5,19 @@ use std::sync::Arc;
 use futures::StreamExt;
 use sandbox_agent_persist::{RawValue, SessionEvent, SessionRecord};
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 
 use super::callback::Callback;
 use super::core::SessionCore;
 use super::events::{Events, From, Subscription};
-use super::outcome::ResumeOutcome;
+use super::key;
+use super::open::Ready;
+use super::outcome::Opened;
 use super::permission::{PermissionReply, PermissionRequest, PermissionRequests, PermissionSubscription};
 use super::prompt::Prompt;
-use super::runner::Job;
+use super::queue::{Job, Ticket};
 use super::state::SessionState;
-use super::turn::{Progress, Turn};
+use super::turn::Turn;
 use crate::acp::read_answer;
 use crate::client::Guard;
 use crate::error::{Delivery, Error, ErrorKind, Result};
@@ -64,23 +65,37 @@ impl Session {
     /// agent asks for has to be answered, or left to a [policy](crate::PermissionPolicy): until
     /// then the turn waits.
     pub fn prompt(&self, prompt: impl Into<Prompt>) -> Turn {
-        let progress = Arc::new(watch::Sender::new(Progress::default()));
-        let cancel = CancellationToken::new();
-        let job = Job { prompt: prompt.into(), progress: progress.clone(), cancel: cancel.clone() };
-        if let Err(refused) = self.core.jobs.try_send(job) {
-            let (job, error) = match refused {
-                mpsc::error::TrySendError::Full(job) => (
-                    job,
-                    Error::new(
-                        ErrorKind::QueueFull,
-                        "as many prompts wait as the queue takes; wait for one to end",
-                    ),
-                ),
-                mpsc::error::TrySendError::Closed(job) => (job, self.core.end_error()),
+        let ticket = Ticket::default();
+        let job = Job { prompt: prompt.into(), ticket: ticket.clone() };
+        if let Err((job, kind)) = self.core.queue.push(job) {
+            let error = match kind {
+                ErrorKind::Busy => Error::new(kind, "a turn runs, and the prompt was not to wait"),
+                ErrorKind::QueueFull => {
+                    Error::new(kind, "as many prompts wait as the queue takes; wait for one to end")
+                }
+                _ => self.core.end_error(),
             };
-            job.end(0, Err(error.with_delivery(Delivery::NotSent)));
+            job.ticket.end(0, Err(error.with_delivery(Delivery::NotSent)));
         }
-        Turn::new(self.core.clone(), progress, cancel, self.guard.clone())
+        Turn::new(self.core.clone(), ticket, self.guard.clone())
+    }
+
+    /// The turn that runs, whoever began it: another handle, or, where the session was
+    /// [reattached](crate::ResumeOutcome::Reattached), another process. `None` between turns.
+    pub fn running_turn(&self) -> Option<Turn> {
+        let ticket = self.core.queue.current()?;
+        Some(Turn::new(self.core.clone(), ticket, self.guard.clone()))
+    }
+
+    /// What the record says of the prompt with this idempotency key: after a restart, or after an
+    /// error that said [`Unknown`](Delivery::Unknown). `None` when there is no such prompt among the
+    /// session's newest 10,000 events.
+    ///
+    /// The longer after [reattaching](crate::ResumeOutcome::Reattached), the better the answer: an agent's
+    /// response, or its work, settles what was unknown. Bounded by [`Limits::store`](crate::Limits::store)
+    /// for each page that is read.
+    pub async fn delivery(&self, idempotency_key: &str) -> Result<Option<Delivery>> {
+        key::look_up(&self.core.store, &self.core.id, idempotency_key).await
     }
 
     /// Cancels the running turn, if there is one; prompts that wait behind it run.
@@ -88,8 +103,8 @@ impl Session {
     /// Returns at once; [`Turn::cancel`] does the same, waits for the end, and says what happens
     /// when the agent does not stop.
     pub fn cancel(&self) {
-        if let Some(cancel) = self.core.running() {
-            cancel.cancel();
+        if let Some(ticket) = self.core.queue.current() {
+            ticket.cancel.cancel();
         }
     }
 
@@ -192,20 +207,23 @@ impl Session {
         if method == sandbox_agent_persist::envelope::PROMPT {
             return Err(Error::invalid("send prompts with `prompt`: it keeps their order and their end"));
         }
-        let (live, _) = self.core.ensure_live().await?;
+        let live = self.core.ensure_live().await?.live;
         let params = with_session(params, &live.agent_session_id);
-        let answer = self.core.call(&live.link, method, params).await?;
-        read_answer(&answer.payload)
+        let answer = self.core.call(&live.link, method, params.clone()).await?;
+        let result: Box<RawValue> = read_answer(&answer.payload)?;
+        self.core.remember_change(method, &params, &result).await?;
+        Ok(result)
     }
 
     /// Sends any notification to the agent; recorded, and bounded, as [`raw_send`](Self::raw_send) is.
     pub async fn raw_notify(&self, method: &str, params: Value) -> Result<()> {
-        let (live, _) = self.core.ensure_live().await?;
+        let live = self.core.ensure_live().await?.live;
         self.core.notify(&live.link, method, with_session(params, &live.agent_session_id)).await
     }
 
-    pub(crate) async fn open(&self) -> Result<ResumeOutcome> {
-        Ok(self.core.ensure_live().await?.1)
+    pub(crate) async fn open(self) -> Result<Opened> {
+        let Ready { outcome, not_restored, .. } = self.core.ensure_live().await?;
+        Ok(Opened { session: self, outcome, not_restored })
     }
 }
 

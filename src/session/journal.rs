@@ -1,10 +1,11 @@
 //! Appends to a session's record: gives out indexes, and gets along with other writers.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use sandbox_agent_persist::{Inserted, ListEventsRequest, PersistError, PersistErrorKind, SessionEvent};
 
+use super::others::Others;
 use super::store::Store;
 use super::tail::Tail;
 
@@ -13,107 +14,154 @@ const PAGE: usize = 1024;
 
 /// The record of one session, as its one writer in this process sees it.
 pub(crate) struct Journal {
-    pub(crate) session_id: String,
-    pub(crate) store: Store,
-    pub(crate) tail: Arc<Tail>,
+    session_id: String,
+    store: Store,
+    tail: Arc<Tail>,
+    others: Others,
+}
+
+/// What became of an event that was to be appended.
+#[derive(Debug)]
+pub(crate) enum Appended {
+    /// It is in the record, as it is here: by this writer, or by another one that was faster.
+    Stored(Arc<SessionEvent>),
+    /// It is not stored, because its id is known from elsewhere, or a gap stands in its place.
+    Known(SessionEvent),
+}
+
+/// Who is told what goes into the record, before anybody can read it in the tail.
+pub(crate) trait Witness {
+    /// The event that came in this place is stored.
+    fn stored(&self, place: usize, event: &SessionEvent);
+    /// Another writer stored this one.
+    fn theirs(&self, event: &SessionEvent);
 }
 
 impl Journal {
-    /// Stores and publishes; `stored` is told of each event, by its place, in between. Each place of
-    /// the result holds the event as stored, or `None` where its id belongs to another event.
+    pub(crate) fn new(session_id: String, store: Store, tail: Arc<Tail>) -> Self {
+        Self { session_id, store, tail, others: Others::default() }
+    }
+
+    pub(crate) fn session_id(&self) -> &str {
+        &self.session_id
+    }
+
+    pub(crate) fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    /// Stores and publishes; each place of the result says what became of the event in that place.
     pub(crate) async fn append(
-        &self,
-        mut events: Vec<SessionEvent>,
-        stored: impl Fn(usize, &SessionEvent),
-    ) -> Result<Vec<Option<Arc<SessionEvent>>>, PersistError> {
-        if events.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut next = self.tail.last() + 1;
+        &mut self,
+        events: Vec<SessionEvent>,
+        witness: &(impl Witness + Sync),
+    ) -> Result<Vec<Appended>, PersistError> {
+        let mut places: Vec<Option<Appended>> = events.iter().map(|_| None).collect();
+        let mut left: Vec<(usize, SessionEvent)> = events.into_iter().enumerate().collect();
+        let mut next = 0;
         loop {
-            number(&mut events, next);
-            match self.insert(&events).await? {
-                Inserted::Stored if next == self.tail.last() + 1 => {
-                    events.iter().enumerate().for_each(|(place, event)| stored(place, event));
-                    let events: Vec<_> = events.into_iter().map(Arc::new).collect();
-                    self.tail.publish(events.clone());
-                    return Ok(events.into_iter().map(Some).collect());
-                }
-                Inserted::Stored => {
-                    let places = self.read_back(&events, stored).await?;
-                    return self.all_found(places, |_| false);
-                }
-                Inserted::Conflict { next_index } => next = self.renumber(next, next_index)?,
-                Inserted::Duplicate => break,
+            left = self.settle(left, &mut places, witness);
+            if left.is_empty() {
+                return Ok(places.into_iter().flatten().collect());
             }
-        }
-        let mut known = vec![false; events.len()];
-        for (event, known) in events.iter_mut().zip(&mut known) {
-            loop {
-                event.event_index = next;
-                match self.insert(std::slice::from_ref(event)).await? {
-                    Inserted::Stored => next += 1,
-                    Inserted::Duplicate => *known = true,
-                    Inserted::Conflict { next_index } => {
-                        next = self.renumber(next, next_index)?;
-                        continue;
+            let first = next.max(self.tail.last() + 1);
+            for ((_, event), index) in left.iter_mut().zip(first..) {
+                event.event_index = index;
+            }
+            match self.insert(&left).await? {
+                Inserted::Stored => {
+                    let mut stored = Vec::with_capacity(left.len());
+                    for (place, event) in left.drain(..) {
+                        witness.stored(place, &event);
+                        let event = Arc::new(event);
+                        places[place] = Some(Appended::Stored(event.clone()));
+                        stored.push(event);
+                    }
+                    self.tail.publish(stored);
+                }
+                Inserted::Conflict { next_index } => {
+                    self.check(first, next_index)?;
+                    self.read_back(&left, witness).await?;
+                    next = next_index;
+                }
+                Inserted::Duplicate => {
+                    if !self.read_back(&left, witness).await? {
+                        // Those before a duplicate were stored, so it is the first; and the store
+                        // has had it for longer than this writer has been reading.
+                        let (place, event) = left.remove(0);
+                        places[place] = Some(Appended::Known(event));
                     }
                 }
-                break;
             }
         }
-        let places = self.read_back(&events, stored).await?;
-        self.all_found(places, |place| known[place])
     }
 
-    /// What was stored must be there, unless its id was known before.
-    fn all_found(
-        &self,
-        places: Vec<Option<Arc<SessionEvent>>>,
-        known: impl Fn(usize) -> bool,
-    ) -> Result<Vec<Option<Arc<SessionEvent>>>, PersistError> {
-        let lost = places.iter().enumerate().any(|(place, event)| event.is_none() && !known(place));
-        if lost {
-            let message =
-                format!("session {:?} was changed by somebody else while it was written", self.session_id);
-            return Err(PersistError::new(PersistErrorKind::Fenced, message));
+    /// Takes out what the record has already, by whoever wrote it.
+    fn settle(
+        &mut self,
+        left: Vec<(usize, SessionEvent)>,
+        places: &mut [Option<Appended>],
+        witness: &impl Witness,
+    ) -> Vec<(usize, SessionEvent)> {
+        let mut open = Vec::with_capacity(left.len());
+        for (place, event) in left {
+            if let Some(found) = self.others.take(&event) {
+                places[place] = Some(match found.payload.get() == event.payload.get() {
+                    true => {
+                        witness.stored(place, &found);
+                        Appended::Stored(found)
+                    }
+                    false => Appended::Known(event),
+                });
+            } else if self.others.covers(&event) {
+                places[place] = Some(Appended::Known(event));
+            } else {
+                open.push((place, event));
+            }
         }
-        Ok(places)
+        open
     }
 
-    async fn insert(&self, events: &[SessionEvent]) -> Result<Inserted, PersistError> {
+    async fn insert(&self, events: &[(usize, SessionEvent)]) -> Result<Inserted, PersistError> {
         let driver = &self.store.driver;
         match events {
-            [event] => self.store.call(|| driver.insert_event(&self.session_id, event.clone())).await,
-            events => self.store.call(|| driver.insert_events(&self.session_id, events.to_vec())).await,
+            [(_, event)] => self.store.call(|| driver.insert_event(&self.session_id, event.clone())).await,
+            events => {
+                let batch = || events.iter().map(|(_, event)| event.clone()).collect();
+                self.store.call(|| driver.insert_events(&self.session_id, batch())).await
+            }
         }
     }
 
-    fn renumber(&self, tried: u64, next: u64) -> Result<u64, PersistError> {
-        if next <= self.tail.last() {
-            let message = format!(
-                "session {:?} was deleted or written anew by somebody else: its next index is {next}, after {}",
-                self.session_id,
-                self.tail.last()
-            );
-            return Err(PersistError::new(PersistErrorKind::Fenced, message));
-        }
-        if tried == next {
-            let message =
-                format!("the store refused index {tried} of session {:?} and asked for it", self.session_id);
-            return Err(PersistError::new(PersistErrorKind::Corrupt, message));
-        }
-        Ok(next)
+    /// Another writer may only be ahead.
+    fn check(&self, tried: u64, next: u64) -> Result<(), PersistError> {
+        let session = &self.session_id;
+        let (kind, message) = match next {
+            _ if next < tried => (
+                PersistErrorKind::Fenced,
+                format!(
+                    "session {session:?} was deleted or written anew by somebody else: its next index is {next}, after {}",
+                    tried - 1
+                ),
+            ),
+            _ if next == tried => (
+                PersistErrorKind::Corrupt,
+                format!("the store refused index {tried} of session {session:?} and asked for it"),
+            ),
+            _ => return Ok(()),
+        };
+        Err(PersistError::new(kind, message))
     }
 
-    /// Another writer was here too: publishes what the store holds now, its events among ours.
+    /// Publishes what the store holds by now; says whether it was anything.
     async fn read_back(
-        &self,
-        ours: &[SessionEvent],
-        stored: impl Fn(usize, &SessionEvent),
-    ) -> Result<Vec<Option<Arc<SessionEvent>>>, PersistError> {
-        let mut places = vec![None; ours.len()];
-        let mut after = self.tail.last();
+        &mut self,
+        ours: &[(usize, SessionEvent)],
+        witness: &impl Witness,
+    ) -> Result<bool, PersistError> {
+        let ours: HashSet<&str> = ours.iter().map(|(_, event)| event.id.as_str()).collect();
+        let start = self.tail.last();
+        let mut after = start;
         loop {
             let request = ListEventsRequest::new(&self.session_id).after_index(after).limit(PAGE);
             let page = self.store.list_events(&request).await;
@@ -126,25 +174,18 @@ impl Journal {
             let page = page?;
             let more = page.next_cursor.is_some();
             let events: Vec<_> = page.items.into_iter().map(Arc::new).collect();
-            let by_id: HashMap<_, _> = events.iter().map(|event| (event.id.as_str(), event)).collect();
-            for (number, event) in ours.iter().enumerate() {
-                let found = by_id.get(event.id.as_str());
-                if let Some(found) = found.filter(|found| found.payload.get() == event.payload.get()) {
-                    stored(number, found);
-                    places[number] = Some(Arc::clone(found));
+            for event in &events {
+                let ours = ours.contains(event.id.as_str());
+                if !ours {
+                    witness.theirs(event);
                 }
+                self.others.add(event, ours);
             }
             after = events.last().map_or(after, |event| event.event_index);
             self.tail.publish(events);
             if !more {
-                return Ok(places);
+                return Ok(after > start);
             }
         }
-    }
-}
-
-fn number(events: &mut [SessionEvent], first: u64) {
-    for (event, index) in events.iter_mut().zip(first..) {
-        event.event_index = index;
     }
 }

@@ -3,30 +3,38 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandbox_agent_persist::Sender;
+use sandbox_agent_persist::{Sender, envelope};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
-use uuid::Uuid;
+use tracing::Instrument;
 
 use super::core::SessionCore;
+use super::ids;
 use super::recorder::Draft;
 use crate::acp::{Answer, Link, Outbound};
 use crate::error::{Delivery, Error, ErrorKind, Limit, Result};
 
+/// How long the note of a process's end may wait behind what the store still has to take.
+const NOTE: Duration = Duration::from_secs(1);
+
 impl SessionCore {
     /// Records an envelope of ours, and says when it may be sent: by its index.
     pub(crate) async fn store_outbound(&self, link: &Link, outbound: &Outbound) -> Result<u64> {
-        let id = format!("{}:c:{}", link.server_id, Uuid::new_v4());
-        let stored = self.store_as(link, id, outbound).await?;
+        let stored = self.store_as(&link.server_id, ids::outbound(&link.server_id), outbound).await?;
         stored.ok_or_else(|| Error::protocol("the store says that it has an id that is new"))
     }
 
     /// The same under an id that may be taken: `None` then. Otherwise the event's index.
-    pub(crate) async fn store_as(&self, link: &Link, id: String, outbound: &Outbound) -> Result<Option<u64>> {
+    pub(crate) async fn store_as(
+        &self,
+        server_id: &str,
+        id: String,
+        outbound: &Outbound,
+    ) -> Result<Option<u64>> {
         let draft = Draft {
             id,
-            connection_id: link.server_id.clone(),
+            connection_id: server_id.to_owned(),
             sender: Sender::Client,
             payload: outbound.payload.clone(),
             permit: None,
@@ -36,17 +44,28 @@ impl SessionCore {
 
     /// Sends a request and waits for its answer, within the limit for requests.
     pub(crate) async fn call(&self, link: &Arc<Link>, method: &str, params: impl Serialize) -> Answer {
-        let outbound = Outbound::request(method, params)?;
-        let rpc_id = outbound.rpc_id.clone().unwrap_or_default();
-        self.store_outbound(link, &outbound).await?;
-        let _forget = Forget { link, rpc_id: &rpc_id };
-        let answer = link.expect_answer(rpc_id.clone());
-        link.post_request(rpc_id.clone(), &outbound.payload);
-        match self.stop.run_until_cancelled(timeout(self.limits.request, answer)).await {
-            Some(Ok(Ok(answer))) => answer,
-            Some(Err(_)) => Err(timed_out(method, self.limits.request)),
-            Some(Ok(Err(_))) | None => Err(Error::closed().with_delivery(Delivery::Unknown)),
-        }
+        self.ask(link, method, &Outbound::request(method, params)?).await
+    }
+
+    /// The same with a request that is made already.
+    pub(crate) async fn ask(&self, link: &Arc<Link>, method: &str, outbound: &Outbound) -> Answer {
+        let span = tracing::debug_span!("request", session = %self.id, server_id = %link.server_id, method);
+        let asked = async {
+            if link.pending.len() >= self.limits.pending_requests {
+                return Err(too_many(self.limits.pending_requests));
+            }
+            let rpc_id = outbound.rpc_id.clone().unwrap_or_default();
+            self.store_outbound(link, outbound).await?;
+            let _forget = Forget { link, rpc_id: &rpc_id };
+            let answer = link.expect_answer(rpc_id.clone());
+            link.post_request(rpc_id.clone(), &outbound.payload);
+            match self.stop.run_until_cancelled(timeout(self.limits.request, answer)).await {
+                Some(Ok(Ok(answer))) => answer,
+                Some(Err(_)) => Err(timed_out(method, self.limits.request)),
+                Some(Ok(Err(_))) | None => Err(Error::closed().with_delivery(Delivery::Unknown)),
+            }
+        };
+        asked.instrument(span).await
     }
 
     /// Records a notification and sends it.
@@ -63,13 +82,33 @@ impl SessionCore {
         link.post_reply(&outbound.payload).await
     }
 
-    /// Records what no envelope says. The session's own end is no reason to fail.
-    pub(crate) async fn note(&self, link: &Link, method: &str, params: Value) {
+    /// Records what no envelope says, of a process. The session's own end is no reason to fail.
+    pub(crate) async fn note_of(&self, server_id: &str, method: &str, params: Value) {
+        self.note_as(server_id, ids::outbound(server_id), method, params).await;
+    }
+
+    async fn note_as(&self, server_id: &str, id: String, method: &str, params: Value) {
         if let Ok(outbound) = Outbound::notification(method, params)
-            && let Err(error) = self.store_outbound(link, &outbound).await
+            && let Err(error) = self.store_as(server_id, id, &outbound).await
         {
             tracing::debug!(session = %self.id, %error, method, "could not be recorded");
         }
+    }
+
+    /// Ends a process of ours, and records how far it was heard. Bounded by 3 s.
+    pub(crate) async fn end_process(&self, link: &Link, error: &Error, reason: &str) {
+        // Buried first: a call in flight would keep the process alive, and nothing more is read of it.
+        link.bury(error);
+        self.note_end_of(link, reason).await;
+        link.delete().await;
+    }
+
+    /// Records that a process of ours was ended, and how far it was heard.
+    pub(crate) async fn note_end_of(&self, link: &Link, reason: &str) {
+        let (server_id, last) = (&link.server_id, link.done());
+        let params = json!({ "serverId": server_id, "lastEventId": last, "reason": reason });
+        let note = self.note_as(server_id, ids::ended(server_id), envelope::PROCESS_ENDED, params);
+        let _ = timeout(NOTE, note).await;
     }
 
     /// Answers "cancelled" to every permission request that nobody answered.
@@ -97,6 +136,12 @@ impl Drop for Forget<'_> {
     fn drop(&mut self) {
         self.link.pending.forget(self.rpc_id);
     }
+}
+
+fn too_many(limit: usize) -> Error {
+    let message =
+        format!("{limit} requests of this session wait for the agent's answer; wait for one of them");
+    Error::new(ErrorKind::QueueFull, message).with_delivery(Delivery::NotSent)
 }
 
 fn timed_out(method: &str, limit: Duration) -> Error {

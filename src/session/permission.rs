@@ -193,6 +193,19 @@ impl Permissions {
         self.touch();
     }
 
+    /// Somebody else answered this request of a process; whether it was listed.
+    pub(crate) fn answered(&self, server_id: &str, rpc_id: &str) -> bool {
+        let mut open = self.lock();
+        let before = open.len();
+        open.retain(|_, open| open.rpc_id != rpc_id || open.link.server_id != server_id);
+        let listed = open.len() < before;
+        drop(open);
+        if listed {
+            self.touch();
+        }
+        listed
+    }
+
     pub(crate) fn remove(&self, event_index: u64) {
         self.lock().remove(&event_index);
         self.touch();

@@ -14,6 +14,20 @@ use crate::acp_types::{ContentBlock, TextContent};
 pub struct Prompt {
     pub(crate) blocks: Vec<ContentBlock>,
     pub(crate) key: Option<String>,
+    pub(crate) when_busy: WhenBusy,
+}
+
+/// What becomes of a prompt while a turn of its session runs, or others wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenBusy {
+    /// It waits for its time, in the order of the calls. The default.
+    #[default]
+    Queue,
+    /// It is refused with [`Busy`](crate::ErrorKind::Busy).
+    Reject,
+    /// The turn that runs is cancelled, those that wait are taken out of the queue, and this one comes next.
+    Interrupt,
 }
 
 impl Prompt {
@@ -30,6 +44,13 @@ impl Prompt {
     #[must_use]
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
+        self
+    }
+
+    /// What becomes of it while another turn runs; it [waits](WhenBusy::Queue) unless told.
+    #[must_use]
+    pub fn when_busy(mut self, policy: WhenBusy) -> Self {
+        self.when_busy = policy;
         self
     }
 }
@@ -60,6 +81,6 @@ impl From<ContentBlock> for Prompt {
 
 impl From<Vec<ContentBlock>> for Prompt {
     fn from(blocks: Vec<ContentBlock>) -> Self {
-        Self { blocks, key: None }
+        Self { blocks, key: None, when_busy: WhenBusy::Queue }
     }
 }

@@ -7,7 +7,7 @@ use sandbox_agent_persist::{RawValue, Sender, SessionEvent};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::journal::Journal;
+use super::journal::{Appended, Journal, Witness};
 use super::tail::End;
 use crate::acp::Link;
 use crate::error::{Delivery, Error, Result};
@@ -94,9 +94,11 @@ impl Then {
 }
 
 /// Who acts on what a process said.
-pub(crate) trait Listener: Send + 'static {
+pub(crate) trait Listener: Send + Sync + 'static {
     /// An event is stored and not shown yet: what it offers must be there when it is.
     fn stored(&self, link: &Arc<Link>, event: &SessionEvent);
+    /// Another writer stored this event.
+    fn theirs(&self, event: &SessionEvent);
     /// An event is stored and shown.
     fn shown(&self, link: &Arc<Link>, event: &Arc<SessionEvent>);
     /// The stream does not bring these answers any more: what is to be recorded in their place.
@@ -119,7 +121,7 @@ impl<L: Listener> Writer<L> {
                 return;
             }
         }
-        self.journal.tail.end(End::Closed);
+        self.journal.tail().end(End::Closed);
     }
 
     /// What has arrived, up to the size of a transaction; after a stop what is left of it.
@@ -143,7 +145,7 @@ impl<L: Listener> Writer<L> {
 
     async fn write(&mut self, batch: Vec<Entry>) -> Result<()> {
         let now = now_ms();
-        let session_id = &self.journal.session_id;
+        let session_id = self.journal.session_id().to_owned();
         let mut events = Vec::with_capacity(batch.len());
         let mut links = Vec::with_capacity(batch.len());
         let mut follow = Vec::with_capacity(batch.len());
@@ -153,18 +155,14 @@ impl<L: Listener> Writer<L> {
             let place = draft.map(|draft| {
                 let Draft { id, connection_id, sender, payload, permit } = draft;
                 permits.extend(permit);
-                events.push(SessionEvent::new(id, 0, &**session_id, now, connection_id, sender, payload));
+                events.push(SessionEvent::new(id, 0, &*session_id, now, connection_id, sender, payload));
                 links.push(then.link().cloned());
                 events.len() - 1
             });
             follow.push((place, then));
         }
-        let stored = |place: usize, event: &SessionEvent| {
-            if let Some(link) = &links[place] {
-                self.listener.stored(link, event);
-            }
-        };
-        let stored = match self.journal.append(events, stored).await {
+        let told = Told { listener: &self.listener, links: &links };
+        let appended = match self.journal.append(events, &told).await {
             Ok(stored) => stored,
             Err(error) => {
                 let error = Error::from(error);
@@ -173,17 +171,23 @@ impl<L: Listener> Writer<L> {
             }
         };
         drop(permits);
+        let mut appended: Vec<_> = appended.into_iter().map(Some).collect();
         for (place, then) in follow {
-            let event = place.and_then(|place| stored[place].clone());
+            let event = place.and_then(|place| appended[place].take());
             match then {
                 Then::Tell(tell) => {
-                    let _ = tell.send(Ok(event));
+                    let stored = match event {
+                        Some(Appended::Stored(event)) => Some(event),
+                        _ => None,
+                    };
+                    let _ = tell.send(Ok(stored));
                 }
-                Then::Dispatch(link) => {
-                    if let Some(event) = event {
-                        self.listener.shown(&link, &event);
-                    }
-                }
+                Then::Dispatch(link) => match event {
+                    Some(Appended::Stored(event)) => self.listener.shown(&link, &event),
+                    // The record has it, or a gap in its place: whoever waits for it is told all the same.
+                    Some(Appended::Known(event)) => self.listener.shown(&link, &Arc::new(event)),
+                    None => {}
+                },
                 Then::Settle(link, answers) => {
                     let settled = self.listener.settle(&link, answers);
                     Box::pin(self.write(settled)).await?;
@@ -196,12 +200,30 @@ impl<L: Listener> Writer<L> {
 
     /// The store does not take any more: nothing is skipped, so nothing goes on.
     fn fail(mut self, error: Error) {
-        tracing::error!(session = %self.journal.session_id, %error, "the session store failed; the session ends here");
-        self.journal.tail.end(End::Failed(error.clone()));
+        tracing::error!(session = %self.journal.session_id(), %error, "the session store failed; the session ends here");
+        self.journal.tail().end(End::Failed(error.clone()));
         self.entries.close();
         while let Ok(entry) = self.entries.try_recv() {
             entry.then.refuse(&error);
         }
+    }
+}
+
+/// Passes on what the journal says of a batch, with the process that each event is of.
+struct Told<'a, L> {
+    listener: &'a L,
+    links: &'a [Option<Arc<Link>>],
+}
+
+impl<L: Listener> Witness for Told<'_, L> {
+    fn stored(&self, place: usize, event: &SessionEvent) {
+        if let Some(link) = &self.links[place] {
+            self.listener.stored(link, event);
+        }
+    }
+
+    fn theirs(&self, event: &SessionEvent) {
+        self.listener.theirs(event);
     }
 }
 

@@ -55,7 +55,18 @@ pub(crate) struct Setup {
     pub(crate) meta: Option<Map<String, Value>>,
 }
 
+/// What a request asks for that an agent may not offer: it is an error then.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wish {
+    pub(crate) mode: Option<String>,
+    pub(crate) model: Option<String>,
+}
+
 impl SessionRequest {
+    pub(crate) fn wish(&self) -> Wish {
+        Wish { mode: self.setup.mode.clone(), model: self.setup.model.clone() }
+    }
+
     /// A session with this id, run by this agent (`claude`, `codex`, `opencode`, …).
     ///
     /// The id is the caller's name for it in the store: any text that is not empty.

@@ -2,95 +2,124 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use sandbox_agent_persist::{ListEventsRequest, SessionEvent, envelope};
+use sandbox_agent_persist::envelope;
 use serde_json::{Map, Value, json};
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
+use tracing::{Instrument, Span, field};
 
 use super::core::{Live, SessionCore};
-use super::key;
-use super::prompt::Prompt;
-use super::transcript;
-use super::turn::{Outcome, Progress, cancelled};
-use super::view::{SessionEventExt, is_work};
-use crate::acp::{Answer, Link, Outbound, read_answer};
+use super::queue::{Adopted, Job, Next, Ticket};
+use super::running::Running;
+use super::turn::cancelled;
+use super::{ids, key, transcript};
+use crate::acp::{Link, Outbound, read_answer};
 use crate::acp_types::PromptResponse;
 use crate::error::{Delivery, Error, ErrorKind, Limit, Result};
-use crate::limits::after;
 
 /// Where a prompt says in `_meta` by which key it is known.
 const KEY: &str = "sandboxAgent/idempotencyKey";
 
-/// How many events after a prompt are looked at for a sign of the agent's work.
-const EVIDENCE: usize = 1_000;
-
-/// A prompt in the queue.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) prompt: Prompt,
-    pub(crate) progress: Arc<watch::Sender<Progress>>,
-    pub(crate) cancel: CancellationToken,
-}
-
-impl Job {
-    /// What is known of a prompt when the SDK ends; the agent may go on with it.
-    fn delivery(&self) -> Delivery {
-        if self.progress.borrow().first.is_some() { Delivery::Unknown } else { Delivery::NotSent }
-    }
-
-    pub(crate) fn end(&self, last: u64, result: Result<PromptResponse>) {
-        self.progress.send_modify(|progress| {
-            progress.outcome.get_or_insert(Outcome { last, result });
-        });
-    }
-}
-
-/// Whatever becomes of a prompt, whoever waits for it is told.
-impl Drop for Job {
-    fn drop(&mut self) {
-        self.end(0, Err(Error::closed().with_delivery(self.delivery())));
-    }
-}
-
-pub(crate) async fn run(core: Arc<SessionCore>, mut jobs: mpsc::Receiver<Job>) {
+pub(crate) async fn run(core: Arc<SessionCore>) {
     let stop = core.stop.clone();
-    while let Some(Some(job)) = stop.run_until_cancelled(jobs.recv()).await {
-        if !claim(&job) {
-            continue;
+    while let Some(next) = stop.run_until_cancelled(core.queue.next()).await {
+        match next {
+            Next::Adopted(adopted) => run_adopted(&core, *adopted).await,
+            Next::Job(job) => run_job(&core, job).await,
         }
-        core.set_running(Some(job.cancel.clone()));
-        let outcome = stop.run_until_cancelled(turn(&core, &job)).await;
-        core.set_running(None);
-        let result = outcome.unwrap_or_else(|| Err(core.end_error().with_delivery(job.delivery())));
-        job.end(core.tail.last(), result);
+        core.queue.set_running(None);
+        core.state.change(|facts| facts.turn = false);
     }
+    core.queue.close();
 }
 
-/// Takes a prompt that was not cancelled while it waited.
-fn claim(job: &Job) -> bool {
-    job.progress.send_if_modified(|progress| {
-        progress.running = progress.outcome.is_none();
-        progress.running
-    })
+async fn run_job(core: &Arc<SessionCore>, job: Job) {
+    core.state.change(|facts| facts.turn = true);
+    let ticket = job.ticket.clone();
+    let turn = watched(core, &ticket, turn(core, &job));
+    let outcome = core.stop.run_until_cancelled(turn).await;
+    let result = outcome.unwrap_or_else(|| Err(core.end_error().with_delivery(job.delivery())));
+    ticket.end(core.tail.last(), result);
+}
+
+/// Waits for a turn that another SDK, or this one before it lost the server, began.
+async fn run_adopted(core: &Arc<SessionCore>, adopted: Adopted) {
+    core.state.change(|facts| facts.turn = true);
+    let Adopted { live, rpc_id, index, given_up, answer, ticket } = adopted;
+    let turn = async {
+        let running = Running { core, live: &live, ticket: &ticket, stored: index, adopted: true };
+        let ended = running.wait(answer, &rpc_id).await;
+        live.link.pending.forget(&rpc_id);
+        core.cancel_permissions().await;
+        match ended {
+            Ok(event) => read_answer(&event.payload),
+            Err(error) => {
+                if !given_up {
+                    note_end(core, &live.link, &rpc_id, &error).await;
+                }
+                Err(error)
+            }
+        }
+    };
+    let outcome = core.stop.run_until_cancelled(watched(core, &ticket, turn)).await;
+    let result = outcome.unwrap_or_else(|| Err(core.end_error().with_delivery(Delivery::Unknown)));
+    ticket.end(core.tail.last(), result);
+}
+
+/// Lets a span and the counters see a turn.
+async fn watched(
+    core: &SessionCore,
+    ticket: &Ticket,
+    turn: impl Future<Output = Result<PromptResponse>>,
+) -> Result<PromptResponse> {
+    let span = tracing::info_span!(
+        "turn",
+        session = %core.id,
+        agent = %core.record().agent,
+        server_id = field::Empty,
+        stop_reason = field::Empty,
+        error = field::Empty,
+        events = field::Empty,
+        missing = field::Empty,
+        duration_ms = field::Empty,
+    );
+    let start = Instant::now();
+    let result = turn.instrument(span.clone()).await;
+    let stats = ticket.stats();
+    span.record("events", stats.events);
+    span.record("missing", stats.missing);
+    span.record("duration_ms", u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX));
+    match &result {
+        Ok(response) => {
+            core.counters.turns_finished.increment();
+            span.record("stop_reason", field::debug(response.stop_reason));
+        }
+        Err(error) => {
+            core.counters.turns_failed.increment();
+            span.record("error", field::display(error));
+        }
+    }
+    span.in_scope(|| tracing::debug!("the turn ended"));
+    result
 }
 
 async fn turn(core: &Arc<SessionCore>, job: &Job) -> Result<PromptResponse> {
-    let begun = job.cancel.run_until_cancelled(begin(core, job)).await;
-    let Some(begun) = begun else {
-        return Err(cancelled());
-    };
-    let Begun { live, outbound, rpc_id } = begun.map_err(|error| error.or_delivery(Delivery::NotSent))?;
+    let ticket = &job.ticket;
+    let live = free(core, job).await?;
+    Span::current().record("server_id", field::display(&live.link.server_id));
+    let begun = ticket.cancel.run_until_cancelled(begin(core, job, live)).await;
+    let Begun { live, outbound, rpc_id } =
+        begun.ok_or_else(cancelled)?.map_err(|error| error.or_delivery(Delivery::NotSent))?;
     // From here on the prompt is stored: it is posted, or its end is recorded.
     let stored = store(core, job, &live.link, &outbound).await?;
-    job.progress.send_modify(|progress| progress.first = Some(stored));
+    core.counters.turns_started.increment();
+    ticket.progress.send_modify(|progress| progress.first = Some(stored));
     let told = core.transcript_due.swap(false, Ordering::AcqRel);
     core.touch();
     let answer = live.link.expect_answer(rpc_id.clone());
     live.link.post_request(rpc_id.clone(), &outbound.payload);
-    let ended = Running { core, live: &live, job, stored }.wait(answer).await;
+    let running = Running { core, live: &live, ticket, stored, adopted: false };
+    let ended = running.wait(answer, &rpc_id).await;
     live.link.pending.forget(&rpc_id);
     core.cancel_permissions().await;
     match ended {
@@ -99,11 +128,31 @@ async fn turn(core: &Arc<SessionCore>, job: &Job) -> Result<PromptResponse> {
             if told && error.delivery() == Some(Delivery::NotSent) {
                 core.transcript_due.store(true, Ordering::Release);
             }
-            let reason = reason(&error);
-            let id: Value = serde_json::from_str(&rpc_id).unwrap_or_default();
-            core.note(&live.link, envelope::TURN_ENDED, json!({ "id": id, "reason": reason })).await;
+            note_end(core, &live.link, &rpc_id, &error).await;
             Err(error)
         }
+    }
+}
+
+/// A process on which no turn runs.
+async fn free(core: &Arc<SessionCore>, job: &Job) -> Result<Live> {
+    loop {
+        let ready = job.ticket.cancel.run_until_cancelled(core.ensure_live()).await;
+        let ready = ready.ok_or_else(cancelled)?.map_err(|error| error.or_delivery(Delivery::NotSent))?;
+        let Some(adopted) = core.queue.take_adopted() else { return Ok(ready.live) };
+        // Opening it showed that a turn still runs, which comes first.
+        core.queue.set_running(Some(adopted.ticket.clone()));
+        let withdrawn = async {
+            job.ticket.cancel.cancelled().await;
+            job.ticket.end(0, Err(cancelled()));
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            () = run_adopted(core, *adopted) => {}
+            () = withdrawn => {}
+        }
+        core.queue.set_running(Some(job.ticket.clone()));
     }
 }
 
@@ -114,8 +163,7 @@ struct Begun {
 }
 
 /// All that comes before the prompt is stored; dropping it leaves nothing behind.
-async fn begin(core: &Arc<SessionCore>, job: &Job) -> Result<Begun> {
-    let (live, _) = core.ensure_live().await?;
+async fn begin(core: &SessionCore, job: &Job, live: Live) -> Result<Begun> {
     let mut blocks = Vec::new();
     if core.transcript_due.load(Ordering::Acquire)
         && let Some(block) = transcript::block(&core.store, &core.id, core.limits.transcript_chars).await?
@@ -152,15 +200,21 @@ async fn store(core: &SessionCore, job: &Job, link: &Link, outbound: &Outbound) 
     };
     let mut attempt = 1;
     loop {
-        let id = key::event_id(&core.id, key, attempt);
-        if let Some(index) = core.store_as(link, id.clone(), outbound).await? {
+        let id = ids::keyed(&core.id, key, attempt);
+        if let Some(index) = core.store_as(&link.server_id, id.clone(), outbound).await? {
             return Ok(index);
         }
         match key::delivery(&core.store, &core.id, &id).await? {
-            Delivery::NotSent => attempt += 1,
-            delivery => return Err(key::taken(delivery)),
+            Some(Delivery::NotSent) => attempt += 1,
+            delivery => return Err(key::taken(delivery.unwrap_or(Delivery::Unknown))),
         }
     }
+}
+
+async fn note_end(core: &SessionCore, link: &Link, rpc_id: &str, error: &Error) {
+    let id: Value = serde_json::from_str(rpc_id).unwrap_or_default();
+    let params = json!({ "id": id, "reason": reason(error) });
+    core.note_of(&link.server_id, envelope::TURN_ENDED, params).await;
 }
 
 /// Why a turn has no response, for the record.
@@ -170,128 +224,6 @@ fn reason(error: &Error) -> &'static str {
         ErrorKind::AgentExited { .. } | ErrorKind::ProcessGone => "process_ended",
         ErrorKind::TimedOut(Limit::Cancel) | ErrorKind::Cancelled => "cancelled",
         ErrorKind::TimedOut(_) => "timed_out",
-        _ => "lost",
-    }
-}
-
-/// A turn whose prompt was posted.
-struct Running<'a> {
-    core: &'a Arc<SessionCore>,
-    live: &'a Live,
-    job: &'a Job,
-    /// The index of the prompt.
-    stored: u64,
-}
-
-impl Running<'_> {
-    /// Waits for the response, within the limits.
-    async fn wait(&self, mut answer: oneshot::Receiver<Answer>) -> Result<Arc<SessionEvent>> {
-        let started = Instant::now();
-        let mut permissions = self.core.permissions.watch();
-        loop {
-            let (deadline, limit) = self.deadline(started);
-            tokio::select! {
-                biased;
-                answered = &mut answer => return self.judge(answered).await,
-                () = self.job.cancel.cancelled() => return self.cancel(answer).await,
-                () = sleep_until(deadline) => {
-                    // The agent may have spoken since the deadline was taken.
-                    if self.deadline(started).0 <= Instant::now() {
-                        let ended = self.cancel(answer).await;
-                        let executed = ended.is_ok();
-                        return Err(self.ran_out(limit, executed).await);
-                    }
-                }
-                changed = permissions.changed() => {
-                    if changed.is_err() { return Err(Error::closed()) }
-                    self.core.touch();
-                }
-            }
-        }
-    }
-
-    /// The next limit that ends the turn.
-    fn deadline(&self, started: Instant) -> (Instant, Limit) {
-        let limits = &self.core.limits;
-        let asked = self.core.permissions.oldest();
-        let total = limits.turn.map(|limit| (after(started, limit), Limit::Turn));
-        let waiting = match asked {
-            Some(since) => limits.permission.map(|limit| (after(since, limit), Limit::Permission)),
-            None => {
-                limits.silence.map(|limit| (after(self.core.activity().max(started), limit), Limit::Silence))
-            }
-        };
-        let next = total.into_iter().chain(waiting).min_by_key(|(deadline, _)| *deadline);
-        next.unwrap_or_else(|| (after(started, Duration::MAX), Limit::Turn))
-    }
-
-    async fn judge(&self, answered: Result<Answer, oneshot::error::RecvError>) -> Result<Arc<SessionEvent>> {
-        match answered.unwrap_or_else(|_| Err(Error::closed())) {
-            Ok(event) => Ok(event),
-            Err(error) if error.delivery() == Some(Delivery::NotSent) => Err(error),
-            Err(error) => Err(error.with_delivery(self.delivery().await)),
-        }
-    }
-
-    /// What is known without a response: an agent that works since the prompt was stored got it.
-    async fn delivery(&self) -> Delivery {
-        let store = &self.core.store;
-        let request = ListEventsRequest::new(&self.core.id).after_index(self.stored).limit(EVIDENCE);
-        let page = store.list_events(&request).await;
-        let ours = |event: &&SessionEvent| event.connection_id == self.live.link.server_id;
-        let worked =
-            page.is_ok_and(|page| page.items.iter().filter(ours).any(|event| is_work(&event.view())));
-        if worked { Delivery::Executed } else { Delivery::Unknown }
-    }
-
-    /// Has the agent end the turn; where it doesn't, ends its process.
-    async fn cancel(&self, mut answer: oneshot::Receiver<Answer>) -> Result<Arc<SessionEvent>> {
-        let (core, link) = (self.core, &self.live.link);
-        let limit = core.limits.cancel;
-        let settle = async {
-            let mut permissions = core.permissions.watch();
-            core.cancel_permissions().await;
-            let params = json!({ "sessionId": self.live.agent_session_id });
-            if let Err(error) = core.notify(link, "session/cancel", params).await {
-                tracing::debug!(session = %core.id, %error, "the agent could not be told to stop");
-            }
-            loop {
-                tokio::select! {
-                    biased;
-                    answered = &mut answer => return self.judge(answered).await,
-                    // One that was asked on the way.
-                    _ = permissions.changed() => core.cancel_permissions().await,
-                }
-            }
-        };
-        match timeout(limit, settle).await {
-            Ok(ended) => ended,
-            Err(_) => {
-                let error = Error::new(
-                    ErrorKind::TimedOut(Limit::Cancel),
-                    format!(
-                        "the agent did not end the cancelled turn within {limit:?}; its process was ended"
-                    ),
-                )
-                .with_delivery(self.delivery().await);
-                // Buried first: a call in flight would keep the process alive.
-                link.bury(&error);
-                link.delete().await;
-                Err(error)
-            }
-        }
-    }
-
-    async fn ran_out(&self, limit: Limit, executed: bool) -> Error {
-        let limits = &self.core.limits;
-        let (what, bound) = match limit {
-            Limit::Silence => ("nothing came from the agent for", limits.silence),
-            Limit::Permission => ("a permission was not answered within", limits.permission),
-            _ => ("the turn lasted longer than", limits.turn),
-        };
-        let bound = bound.unwrap_or_default();
-        let delivery = if executed { Delivery::Executed } else { self.delivery().await };
-        Error::new(ErrorKind::TimedOut(limit), format!("{what} {bound:?}; the turn was cancelled"))
-            .with_delivery(delivery)
+        _ => key::LOST,
     }
 }

@@ -11,17 +11,23 @@ use sandbox_agent_persist::{
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::limits;
+use crate::metrics::Counters;
 
 /// The store, with the budget that each call of it has.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     pub(crate) driver: Arc<dyn SessionPersistDriver>,
     budget: Duration,
+    counters: Arc<Counters>,
 }
 
 impl Store {
-    pub(crate) fn new(driver: Arc<dyn SessionPersistDriver>, budget: Duration) -> Self {
-        Self { driver, budget }
+    pub(crate) fn new(
+        driver: Arc<dyn SessionPersistDriver>,
+        budget: Duration,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self { driver, budget, counters }
     }
 
     /// Calls the store until it answers or the budget is used up.
@@ -42,13 +48,18 @@ impl Store {
         loop {
             let error = match timeout_at(deadline, call()).await {
                 Ok(Err(error)) if error.is_unavailable() => error,
-                Ok(answer) => return answer,
-                Err(_) => return Err(self.too_slow()),
+                Ok(answer) => return answer.inspect_err(|_| self.counters.store_failures.increment()),
+                Err(_) => {
+                    self.counters.store_failures.increment();
+                    return Err(self.too_slow());
+                }
             };
             let delay = delays.next().unwrap_or_default();
             if Instant::now() + delay >= deadline {
+                self.counters.store_failures.increment();
                 return Err(error);
             }
+            self.counters.store_retries.increment();
             tracing::debug!(%error, ?delay, "the session store is unavailable; trying again");
             sleep(delay).await;
         }
@@ -78,7 +89,7 @@ mod tests {
     use super::*;
 
     fn store() -> Store {
-        Store::new(Arc::new(MemorySessionPersistDriver::new()), Duration::from_secs(30))
+        Store::new(Arc::new(MemorySessionPersistDriver::new()), Duration::from_secs(30), Arc::default())
     }
 
     #[tokio::test(start_paused = true)]

@@ -58,11 +58,15 @@ impl Tail {
         self.mark.subscribe()
     }
 
-    /// Shows events that are stored. They follow the last one without a hole.
+    /// Shows events that are stored. They follow the last one without a hole, but for what was evicted.
     pub(crate) fn publish(&self, events: Vec<Arc<SessionEvent>>) {
-        let Some(last) = events.last().map(|event| event.event_index) else { return };
+        let (Some(first), Some(last)) = (events.first(), events.last()) else { return };
+        let (first, last) = (first.event_index, last.event_index);
         {
             let mut newest = self.lock();
+            if newest.events.back().is_some_and(|event| event.event_index + 1 != first) {
+                *newest = Newest::default();
+            }
             for event in events {
                 newest.bytes += event.size();
                 newest.events.push_back(event);

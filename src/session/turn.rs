@@ -9,10 +9,10 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, stream};
 use sandbox_agent_persist::SessionEvent;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use super::core::SessionCore;
 use super::permission::PermissionRequest;
+use super::queue::Ticket;
 use super::tail::TailReader;
 use super::view::{EventView, SessionEventExt};
 use crate::acp::Gap;
@@ -61,6 +61,18 @@ impl TurnEvent {
     }
 }
 
+/// What a turn has brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TurnStats {
+    /// The agent's events that were stored.
+    pub events: u64,
+    /// The gaps in them.
+    pub gaps: u64,
+    /// The events that are missing in those.
+    pub missing: u64,
+}
+
 /// A prompt on its way: a stream of what it brings, and a future of how it ends.
 ///
 /// It was queued when [`Session::prompt`](crate::Session::prompt) was called, and runs whether
@@ -74,8 +86,7 @@ impl TurnEvent {
 /// An error's [`delivery`](Error::delivery) says whether the agent got the prompt.
 #[must_use = "the turn runs on its own, but its outcome is here"]
 pub struct Turn {
-    progress: Arc<watch::Sender<Progress>>,
-    cancel: CancellationToken,
+    ticket: Ticket,
     events: BoxStream<'static, Result<TurnEvent>>,
     /// Whoever waits for a turn keeps the SDK alive.
     guard: Arc<Guard>,
@@ -84,20 +95,22 @@ pub struct Turn {
 impl std::fmt::Debug for Turn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Turn")
-            .field("ended", &self.progress.borrow().outcome.is_some())
+            .field("ended", &self.ticket.progress.borrow().outcome.is_some())
             .finish_non_exhaustive()
     }
 }
 
 impl Turn {
-    pub(crate) fn new(
-        core: Arc<SessionCore>,
-        progress: Arc<watch::Sender<Progress>>,
-        cancel: CancellationToken,
-        guard: Arc<Guard>,
-    ) -> Self {
-        let events = stream::unfold(Step::Begin(core, progress.subscribe()), step).fuse().boxed();
-        Self { progress, cancel, events, guard }
+    pub(crate) fn new(core: Arc<SessionCore>, ticket: Ticket, guard: Arc<Guard>) -> Self {
+        let events = stream::unfold(Step::Begin(core, ticket.progress.subscribe()), step).fuse().boxed();
+        Self { ticket, events, guard }
+    }
+
+    /// How much the turn has brought so far, and how much of it is missing.
+    ///
+    /// To ask after the end, await the turn by `(&mut turn).await`.
+    pub fn stats(&self) -> TurnStats {
+        self.ticket.stats()
     }
 
     /// Ends the turn and waits until it ended; the session stays.
@@ -108,15 +121,8 @@ impl Turn {
     /// the queue at once and never sent.
     /// How the turn ended is what the turn itself gives. Dropping the call does not take it back.
     pub async fn cancel(&self) -> Result<()> {
-        self.cancel.cancel();
-        self.progress.send_if_modified(|progress| {
-            let waits = !progress.running && progress.outcome.is_none();
-            if waits {
-                progress.outcome = Some(Outcome { last: 0, result: Err(cancelled()) });
-            }
-            waits
-        });
-        ended(self.progress.subscribe()).await.map(drop)
+        self.ticket.withdraw();
+        ended(self.ticket.progress.subscribe()).await.map(drop)
     }
 }
 
@@ -138,8 +144,17 @@ impl IntoFuture for Turn {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let _alive = self.guard;
-            ended(self.progress.subscribe()).await?.result
+            ended(self.ticket.progress.subscribe()).await?.result
         })
+    }
+}
+
+impl<'a> IntoFuture for &'a mut Turn {
+    type Output = Result<PromptResponse>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { ended(self.ticket.progress.subscribe()).await?.result })
     }
 }
 

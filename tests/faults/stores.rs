@@ -20,12 +20,13 @@ use crate::{PATIENCE, limits, sandbox, sdk_on, server};
 
 /// The same session, open in two SDKs that share one SQLite file.
 async fn two_on_one_file(sandbox: &Sandbox, file: &Path) -> [(Session, SandboxAgent); 2] {
-    let open = || async {
-        let driver = SqliteSessionPersistDriver::open(file).await.unwrap();
-        let sdk = sdk_on(sandbox, driver, limits()).await;
-        (sdk.resume_or_create_session(request("one")).await.unwrap(), sdk)
-    };
-    [open().await, open().await]
+    [open_on_file(sandbox, file).await, open_on_file(sandbox, file).await]
+}
+
+async fn open_on_file(sandbox: &Sandbox, file: &Path) -> (Session, SandboxAgent) {
+    let driver = SqliteSessionPersistDriver::open(file).await.unwrap();
+    let sdk = sdk_on(sandbox, driver, limits()).await;
+    (sdk.resume_or_create_session(request("one")).await.unwrap(), sdk)
 }
 
 #[tokio::test]
@@ -181,10 +182,12 @@ async fn a_turn_without_events_is_told_that_the_store_failed() {
 
 #[tokio::test]
 async fn a_turn_shows_nothing_of_another_sdks_turn_on_the_same_session() {
-    let sandbox = sandbox().await;
+    // Each has a server of its own, and so a process.
+    let sandboxes = [sandbox().await, sandbox().await];
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sessions.db");
-    let [(one, _a), (two, _b)] = &two_on_one_file(&sandbox, &file).await;
+    let open = |sandbox| open_on_file(sandbox, &file);
+    let [(one, _a), (two, _b)] = &[open(&sandboxes[0]).await, open(&sandboxes[1]).await];
     let text = |turn: sandbox_agent_sdk::Turn| async {
         let events: Vec<_> = futures::TryStreamExt::try_collect(turn).await.unwrap();
         events.iter().filter_map(sandbox_agent_sdk::TurnEvent::text).collect::<String>()

@@ -1,0 +1,159 @@
+//! Takes up the process that ran a session last, where it still lives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandbox_agent_persist::{RawValue, envelope};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::core::{Live, SessionCore};
+use super::dispatch;
+use super::memo::Memo;
+use super::open::Ready;
+use super::outcome::ResumeOutcome;
+use super::past::{OpenTurn, Past};
+use super::queue::{Adopted, Ticket};
+use super::recorder::now_ms;
+use super::settings::Settings;
+use crate::acp::{Link, Process};
+use crate::error::{Error, Result};
+
+/// The server sends what was missed with the stream's headers; once so long nothing came, it was all.
+const QUIET: Duration = Duration::from_millis(30);
+/// Whether more comes is not waited for without end: the agent may be writing right now.
+const CATCH_UP: Duration = Duration::from_secs(1);
+/// How long the end of a process that has exited may take to be recorded.
+const END: Duration = Duration::from_secs(5);
+
+impl SessionCore {
+    /// The session on its old process; `None` when that is gone or of no use.
+    pub(super) async fn reattach(self: &Arc<Self>) -> Result<Option<Ready>> {
+        let record = self.record();
+        if record.last_connection_id.is_empty() {
+            return Ok(None);
+        }
+        let past = Past::read(&self.store, &record).await?;
+        let opening = Memo::read(&record).opening;
+        // Without an event of it there is nothing to go on from.
+        let recorded = past.recorded.filter(|_| !past.ended);
+        let Some(recorded) = recorded else {
+            self.end_turn_of(&record.last_connection_id, past.turn).await;
+            return Ok(None);
+        };
+        let process = Process::running(&record.last_connection_id, &record.agent, recorded);
+        let (link, unread) = Link::new(self.ground(), process);
+        // Before anything is read: the answer may be the first that comes.
+        let answer = past.turn.as_ref().map(|turn| link.expect_answer(turn.rpc_id.clone()));
+        if let Some(turn) = &past.turn {
+            link.pending.set_left(&turn.rpc_id, true);
+        }
+        unread.read(self.receiver());
+        let stop = Stop(Some(link.clone()));
+        match self.hear(&link).await {
+            Ok(()) => {}
+            Err(error) if error.is_agent_gone() => {
+                self.end_turn_of(&link.server_id, past.turn).await;
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        }
+        if let Some(since) = opening {
+            self.leave_unopened(&link, since).await;
+            return Ok(None);
+        }
+        let agent_session_id = record.agent_session_id.clone();
+        let mut settings = Settings::recorded(&record);
+        let not_restored = self.put_back(&link, &agent_session_id, &mut settings, &record).await?;
+        let live = Live { link: link.clone(), agent_session_id };
+        self.take_over(&live, past, answer);
+        self.use_link(&link);
+        stop.keep();
+        Ok(Some(Ready { live, outcome: ResumeOutcome::Reattached, not_restored }))
+    }
+
+    /// Waits until the process is heard, and what it wrote meanwhile has come.
+    async fn hear(&self, link: &Arc<Link>) -> Result<()> {
+        let mut connected = link.connection();
+        tokio::select! {
+            biased;
+            error = link.dies() => return Err(error),
+            // The sender is the link's.
+            _ = connected.wait_for(|connected| *connected) => {}
+            () = self.stop.cancelled() => return Err(self.end_error()),
+        }
+        let start = Instant::now();
+        let mut done = None;
+        while done != Some(link.done()) && start.elapsed() < CATCH_UP {
+            done = Some(link.done());
+            tokio::select! {
+                error = link.dies() => return Err(error),
+                () = sleep(QUIET) => {}
+            }
+        }
+        if !link.is_exiting() {
+            return Ok(());
+        }
+        tokio::select! {
+            error = link.dies() => Err(error),
+            () = sleep(END) => Err(Error::protocol("the end of an agent's process could not be recorded")),
+        }
+    }
+
+    /// What the process was asked and asked itself is taken up where it stood.
+    fn take_over(self: &Arc<Self>, live: &Live, past: Past, answer: Option<super::queue::AnswerReceiver>) {
+        let Past { turn, unanswered, replies, .. } = past;
+        for event in &unanswered {
+            dispatch::ask_again(self, &live.link, event);
+        }
+        let (core, link) = (self.clone(), live.link.clone());
+        self.runtime.spawn(async move {
+            for reply in replies {
+                // The agent takes the first answer to a request; this may be it.
+                if let Err(error) = link.post_reply(&reply.payload).await {
+                    tracing::debug!(session = %core.id, %error, "an answer could not be sent again");
+                }
+            }
+        });
+        if let Some((OpenTurn { rpc_id, index, given_up }, answer)) = turn.zip(answer) {
+            let ticket = Ticket::running(index);
+            self.counters.turns_started.increment();
+            self.state.change(|facts| facts.turn = true);
+            self.queue.adopt(Adopted { live: live.clone(), rpc_id, index, given_up, answer, ticket });
+        }
+    }
+
+    /// A process on which somebody was opening the session. Whoever it was may still be at it, if it
+    /// was not long ago; then it is left alone.
+    async fn leave_unopened(&self, link: &Arc<Link>, since: i64) {
+        let age = u64::try_from(now_ms().saturating_sub(since)).unwrap_or(0);
+        if Duration::from_millis(age) > self.limits.request {
+            self.end_process(link, &Error::closed(), "abandoned").await;
+        }
+    }
+
+    /// The process is gone, and the turn with it.
+    async fn end_turn_of(&self, server_id: &str, turn: Option<OpenTurn>) {
+        let Some(turn) = turn.filter(|turn| !turn.given_up) else { return };
+        let id: Box<RawValue> = RawValue::from_string(turn.rpc_id).unwrap_or_default();
+        let params = json!({ "id": id, "reason": "process_ended" });
+        self.note_of(server_id, envelope::TURN_ENDED, params).await;
+    }
+}
+
+/// Ends the reading of a process that is not used after all.
+struct Stop(Option<Arc<Link>>);
+
+impl Stop {
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        if let Some(link) = &self.0 {
+            link.stop_token().cancel();
+        }
+    }
+}
