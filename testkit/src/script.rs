@@ -26,6 +26,7 @@
 //! | `recall` | says each block of this prompt, one update a block |
 //! | `whoami` | says `pid: <pid> session: <session id>` |
 //! | `mode` | says `mode: <mode> model: <model> config: <JSON>` |
+//! | `history` | says `history: N`: how many prompts it knows of in this session, this one included, and those of earlier processes when it was loaded or resumed |
 //!
 //! A script that runs to its end ends the turn with `end_turn`. `session/cancel` ends it at
 //! the next step, or within `stream`, `think`, `ask` and `request`, with `cancelled`.
@@ -87,6 +88,7 @@ pub enum Step {
     Recall,
     Whoami,
     Mode,
+    History,
 }
 
 /// A command whose arguments can't be read; the agent answers such a prompt with -32602.
@@ -185,6 +187,7 @@ fn step(command: &str, args: &mut Args<'_>) -> Result<Option<Step>, String> {
         "recall" => Step::Recall,
         "whoami" => Step::Whoami,
         "mode" => Step::Mode,
+        "history" => Step::History,
         _ => return Ok(None),
     };
     args.end()?;
@@ -238,6 +241,7 @@ mod tests {
             ("recall", Step::Recall),
             ("whoami", Step::Whoami),
             ("mode", Step::Mode),
+            ("history", Step::History),
         ];
         for (line, step) in cases {
             assert_eq!(steps(line), [step], "{line}");

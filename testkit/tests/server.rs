@@ -407,14 +407,13 @@ async fn late_text_comes_after_the_turn_and_a_rate_is_kept() {
 
 #[tokio::test]
 async fn an_agent_can_fail_to_start() {
-    let mut options = AgentOptions::default();
-    options.fail_init = Some(FailInit::Error);
-    let sandbox = Sandbox::builder().agent(options.clone()).start().await.unwrap();
+    let options = AgentOptions::new().fail_init(FailInit::Error);
+    let sandbox = Sandbox::builder().agent(options).start().await.unwrap();
     let http = Http::new(sandbox.url());
     let answer = http.request("a", "i", "initialize", json!({"protocolVersion": 1})).await;
     assert_eq!(answer["error"]["code"], -32603);
 
-    options.fail_init = Some(FailInit::Exit);
+    let options = AgentOptions::new().fail_init(FailInit::Exit);
     let limit = Duration::from_secs(1);
     let builder = Sandbox::builder().agent(options).post_timeout(limit);
     let sandbox = builder.start().await.unwrap();

@@ -40,6 +40,11 @@ impl Agent {
         self
     }
 
+    fn open_again(&mut self, method: &str, session: &str) {
+        self.session = session.to_owned();
+        self.send(method, json!({"sessionId": session, "cwd": "/", "mcpServers": []}));
+    }
+
     fn send(&mut self, method: &str, params: Value) {
         let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
         writeln!(self.stdin.as_ref().unwrap(), "{message}").unwrap();
@@ -61,6 +66,11 @@ impl Agent {
     }
 }
 
+fn keeping(folder: &Path) -> [(&'static str, &str); 2] {
+    let folder = folder.to_str().unwrap();
+    [("SCRIPTED_AGENT_OFFERS", "load,resume"), ("SCRIPTED_AGENT_SESSIONS", folder)]
+}
+
 impl Drop for Agent {
     fn drop(&mut self) {
         let _ = self.process.kill();
@@ -70,7 +80,17 @@ impl Drop for Agent {
 
 #[test]
 fn a_burst_is_whole_in_order_and_faster_than_any_server_reads() {
-    let mut agent = Agent::start(&[]).open();
+    burst(Agent::start(&[]));
+}
+
+#[test]
+fn a_burst_that_is_kept_is_as_good() {
+    let folder = tempfile::tempdir().unwrap();
+    burst(Agent::start(&keeping(folder.path())));
+}
+
+fn burst(agent: Agent) {
+    let mut agent = agent.open();
     let since = Instant::now();
     agent.prompt("stream 40000 size=32");
     for number in 1..=40_000 {
@@ -124,6 +144,67 @@ fn the_environment_sets_how_it_starts() {
     let since = Instant::now();
     Agent::start(&[("SCRIPTED_AGENT_INIT_DELAY_MS", "200")]).open();
     assert!(since.elapsed().as_millis() >= 200);
+}
+
+#[test]
+fn an_environment_that_cannot_be_read_is_refused() {
+    for (name, value) in [
+        ("SCRIPTED_AGENT_OFFERS", "load,fork"),
+        ("SCRIPTED_AGENT_REPLAY", "backwards"),
+        ("SCRIPTED_AGENT_SESSIONS", "/dev/null/x"),
+        ("SCRIPTED_AGENT_FAIL_INIT", "maybe"),
+        ("SCRIPTED_AGENT_INIT_DELAY_MS", "soon"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_scripted-acp-agent"));
+        let output = command.env(name, value).stdin(Stdio::null()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(&format!("{name}={value}: ")), "{stderr}");
+    }
+}
+
+#[test]
+fn sessions_outlive_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = Agent::start(&keeping(folder.path())).open();
+    first.prompt("stream 1000; exit 1");
+    let said: Vec<_> = (0..1000).map(|_| first.line()).collect();
+    assert_eq!(first.line(), "");
+
+    let mut second = Agent::start(&keeping(folder.path()));
+    let capabilities = &second.read()["result"]["agentCapabilities"];
+    assert_eq!(capabilities["loadSession"], true);
+    assert_eq!(capabilities["sessionCapabilities"]["resume"], json!({}));
+    second.open_again("session/load", &first.session);
+    let prompt = &second.read()["params"]["update"];
+    assert_eq!(prompt["sessionUpdate"], "user_message_chunk");
+    assert_eq!(prompt["content"]["text"], "stream 1000; exit 1");
+    for line in said {
+        assert_eq!(second.read(), serde_json::from_str::<Value>(&line).unwrap());
+    }
+    assert_eq!(second.read()["result"]["modes"]["currentModeId"], "default");
+    assert_eq!(second.read()["params"]["update"]["sessionUpdate"], "available_commands_update");
+
+    let mut third = Agent::start(&keeping(folder.path()));
+    third.read();
+    third.open_again("session/resume", &first.session);
+    assert_eq!(third.read()["result"]["modes"]["currentModeId"], "default");
+    third.read();
+    third.prompt("history");
+    assert_eq!(third.read()["params"]["update"]["content"]["text"], "history: 2");
+}
+
+#[test]
+fn without_a_folder_sessions_end_with_the_process() {
+    let offers = [("SCRIPTED_AGENT_OFFERS", "resume")];
+    let mut first = Agent::start(&offers).open();
+    let session = first.session.clone();
+    first.open_again("session/resume", &session);
+    assert!(first.read()["result"].is_object());
+    let mut second = Agent::start(&offers);
+    second.read();
+    second.open_again("session/resume", &session);
+    assert_eq!(second.read()["error"]["code"], -32602);
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use agent_client_protocol::schema::ProtocolVersion;
 use agent_client_protocol::{
@@ -11,54 +10,44 @@ use agent_client_protocol::{
 };
 use agent_client_protocol_schema::v1::{
     AgentCapabilities, AuthenticateRequest, AuthenticateResponse, CancelNotification, Implementation,
-    InitializeRequest, InitializeResponse, NewSessionRequest, PromptCapabilities, PromptRequest,
-    PromptResponse, SetSessionConfigOptionRequest, SetSessionConfigOptionResponse, SetSessionModeRequest,
-    SetSessionModeResponse,
+    InitializeRequest, InitializeResponse, LoadSessionRequest, NewSessionRequest, NewSessionResponse,
+    PromptCapabilities, PromptRequest, PromptResponse, ResumeSessionRequest, SessionCapabilities,
+    SessionResumeCapabilities, SetSessionConfigOptionRequest, SetSessionConfigOptionResponse,
+    SetSessionModeRequest, SetSessionModeResponse,
 };
 use futures::Stream;
 use serde_json::json;
 
+mod archive;
+mod env;
+mod history;
 mod host;
+mod options;
+mod resume;
 mod session;
 pub(crate) mod stdio;
 mod turn;
 mod update;
 
+pub(crate) use archive::Archive;
 pub(crate) use host::Host;
+pub use options::{AgentOptions, FailInit};
 use session::Sessions;
 use turn::Turn;
-
-/// How an agent process starts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct AgentOptions {
-    /// How long the answer to `initialize` takes.
-    pub init_delay: Duration,
-    /// How `initialize` goes wrong, if it shall.
-    pub fail_init: Option<FailInit>,
-}
-
-/// How `initialize` goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FailInit {
-    /// The process exits with code 1 instead of answering.
-    Exit,
-    /// The answer is the JSON-RPC error -32603.
-    Error,
-}
 
 /// What the parts of one agent process share.
 pub(crate) struct Shared {
     host: Arc<dyn Host>,
     options: AgentOptions,
+    /// None for an agent whose sessions end with it.
+    archive: Option<Arc<Archive>>,
     sessions: Sessions,
     tools: AtomicU64,
 }
 
 impl Shared {
     async fn write(&self, lines: Vec<u8>) -> Result<(), Error> {
-        self.host.write(lines).await.map_err(|error| Error::internal_error().data(json!(error.to_string())))
+        self.host.write(lines).await.map_err(failed)
     }
 
     fn next_tool_id(&self) -> String {
@@ -75,22 +64,54 @@ impl Shared {
             None => {}
         }
         let prompt = PromptCapabilities::new().image(true).embedded_context(true);
+        let resume = self.options.resume.then(SessionResumeCapabilities::new);
+        let capabilities = AgentCapabilities::new()
+            .prompt_capabilities(prompt)
+            .load_session(self.options.load)
+            .session_capabilities(SessionCapabilities::new().resume(resume));
         Ok(InitializeResponse::new(ProtocolVersion::V1)
-            .agent_capabilities(AgentCapabilities::new().prompt_capabilities(prompt))
+            .agent_capabilities(capabilities)
             .agent_info(Implementation::new("scripted-acp-agent", env!("CARGO_PKG_VERSION"))))
     }
 
+    fn create(&self) -> Result<NewSessionResponse, Error> {
+        let response = self.sessions.create();
+        self.remember(&response.session_id.0, &[])?;
+        Ok(response)
+    }
+
+    async fn set_mode(&self, set: &SetSessionModeRequest) -> Result<SetSessionModeResponse, Error> {
+        self.sessions.set_mode(&set.session_id.0, &set.mode_id.0)?;
+        self.tell_mode(&set.session_id.0).await?;
+        Ok(SetSessionModeResponse::new())
+    }
+
+    async fn set_option(
+        &self,
+        set: &SetSessionConfigOptionRequest,
+    ) -> Result<SetSessionConfigOptionResponse, Error> {
+        let value = set.value.as_value_id().map_or("", |value| &value.0);
+        let options = self.sessions.set_option(&set.session_id.0, &set.config_id.0, value)?;
+        self.tell_options(&set.session_id.0).await?;
+        Ok(SetSessionConfigOptionResponse::new(options))
+    }
+
     /// The methods that the protocol's current version has no types for.
-    fn old_method(&self, message: &UntypedMessage) -> Result<serde_json::Value, Error> {
+    async fn old_method(&self, message: &UntypedMessage) -> Result<serde_json::Value, Error> {
         let text = |name: &str| message.params()[name].as_str().unwrap_or_default();
         match message.method() {
             "session/set_model" => {
                 self.sessions.set_model(text("sessionId"), text("modelId"))?;
+                self.tell_options(text("sessionId")).await?;
                 Ok(json!({}))
             }
             method => Err(Error::method_not_found().data(json!(method))),
         }
     }
+}
+
+fn failed(error: io::Error) -> Error {
+    Error::internal_error().data(json!(error.to_string()))
 }
 
 /// Serves one client until its lines end. What the crate sends (responses, requests) and what
@@ -99,14 +120,17 @@ impl Shared {
 pub(crate) async fn serve(
     host: Arc<dyn Host>,
     options: AgentOptions,
+    archive: Arc<Archive>,
     incoming: impl Stream<Item = io::Result<String>> + Send + 'static,
 ) -> Result<(), Error> {
     let outgoing = futures::sink::unfold(host.clone(), async |host, line: String| {
         host.write(format!("{line}\n").into_bytes()).await?;
         Ok::<_, io::Error>(host)
     });
-    let shared = Arc::new(Shared { host, options, sessions: Sessions::new(), tools: AtomicU64::new(0) });
-    let [init, new, mode, option, prompt, cancel, other] = [(); 7].map(|()| shared.clone());
+    let archive = (options.load || options.resume).then_some(archive);
+    let shared =
+        Arc::new(Shared { host, options, archive, sessions: Sessions::new(), tools: AtomicU64::new(0) });
+    let [init, new, load, resume, mode, option, prompt, cancel, other] = [(); 9].map(|()| shared.clone());
     Agent
         .v1()
         .name("scripted-acp-agent")
@@ -121,25 +145,32 @@ pub(crate) async fn serve(
             on_receive_request!(),
         )
         .on_receive_request(
-            async move |_: NewSessionRequest, responder, _| responder.respond(new.sessions.create()),
+            async move |_: NewSessionRequest, responder, _| responder.respond_with_result(new.create()),
+            on_receive_request!(),
+        )
+        .on_receive_request(
+            async move |request: LoadSessionRequest, responder, connection| {
+                let opened = load.load(&request.session_id.0).await;
+                resume::answer(opened, request.session_id, responder, &connection)
+            },
+            on_receive_request!(),
+        )
+        .on_receive_request(
+            async move |request: ResumeSessionRequest, responder, connection| {
+                let opened = resume.resume(&request.session_id.0);
+                resume::answer(opened, request.session_id, responder, &connection)
+            },
             on_receive_request!(),
         )
         .on_receive_request(
             async move |set: SetSessionModeRequest, responder, _| {
-                let done = mode.sessions.set_mode(&set.session_id.0, &set.mode_id.0);
-                responder.respond_with_result(done.map(|()| SetSessionModeResponse::new()))
+                responder.respond_with_result(mode.set_mode(&set).await)
             },
             on_receive_request!(),
         )
         .on_receive_request(
             async move |set: SetSessionConfigOptionRequest, responder, _| {
-                let value = set.value.as_value_id().map(|value| value.0.clone());
-                let options = option.sessions.set_option(
-                    &set.session_id.0,
-                    &set.config_id.0,
-                    value.as_deref().unwrap_or_default(),
-                );
-                responder.respond_with_result(options.map(SetSessionConfigOptionResponse::new))
+                responder.respond_with_result(option.set_option(&set).await)
             },
             on_receive_request!(),
         )
@@ -172,7 +203,7 @@ pub(crate) async fn serve(
         )
         .on_receive_request(
             async move |message: UntypedMessage, responder, _| {
-                responder.respond_with_result(other.old_method(&message))
+                responder.respond_with_result(other.old_method(&message).await)
             },
             on_receive_request!(),
         )

@@ -1,4 +1,4 @@
-//! The sessions of one agent process: their mode, their options, their cancels.
+//! The sessions of one agent process: their mode, their options, their prompts, their cancels.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -23,8 +23,29 @@ pub(super) struct Settings {
     pub(super) model: String,
 }
 
+impl Default for Settings {
+    fn default() -> Self {
+        Self { mode: MODES[0].to_owned(), model: MODELS[0].to_owned() }
+    }
+}
+
+impl Settings {
+    pub(super) fn modes(&self) -> SessionModeState {
+        let modes = MODES.map(|mode| SessionMode::new(mode, mode));
+        SessionModeState::new(self.mode.clone(), modes.to_vec())
+    }
+
+    pub(super) fn config_options(&self) -> Vec<SessionConfigOption> {
+        let models = MODELS.map(|model| SessionConfigSelectOption::new(model, model));
+        let model = SessionConfigOption::select(MODEL_OPTION, "Model", self.model.clone(), models.to_vec());
+        vec![model.category(SessionConfigOptionCategory::Model)]
+    }
+}
+
+#[derive(Default)]
 struct Session {
     settings: Settings,
+    prompts: usize,
     cancels: watch::Sender<u64>,
 }
 
@@ -44,25 +65,37 @@ impl Sessions {
     }
 
     fn with<T>(&self, id: &str, act: impl FnOnce(&mut Session) -> T) -> Result<T, Error> {
-        self.open()
-            .get_mut(id)
-            .map(act)
-            .ok_or_else(|| Error::invalid_params().data(json!(format!("no session {id:?}"))))
+        self.open().get_mut(id).map(act).ok_or_else(|| unknown(id))
     }
 
     pub(super) fn create(&self) -> NewSessionResponse {
         let mut open = self.open();
         let id = format!("scripted-{:016x}-{}", self.seed, open.len() + 1);
-        let settings = Settings { mode: MODES[0].to_owned(), model: MODELS[0].to_owned() };
+        let session = Session::default();
         let response = NewSessionResponse::new(id.clone())
-            .modes(SessionModeState::new(
-                settings.mode.clone(),
-                MODES.map(|mode| SessionMode::new(mode, mode)).to_vec(),
-            ))
-            .config_options(config_options(&settings));
-        let cancels = watch::Sender::new(0);
-        open.insert(id, Session { settings, cancels });
+            .modes(session.settings.modes())
+            .config_options(session.settings.config_options());
+        open.insert(id, session);
         response
+    }
+
+    /// Opens a session with this many prompts behind it. Its settings are the defaults, as
+    /// those of real agents are; its turns, if any run here, go on.
+    pub(super) fn reopen(&self, id: &str, prompts: usize) -> Settings {
+        let mut open = self.open();
+        let session = open.entry(id.to_owned()).or_default();
+        session.settings = Settings::default();
+        session.prompts = prompts;
+        session.settings.clone()
+    }
+
+    pub(super) fn add_prompt(&self, id: &str) -> Result<(), Error> {
+        self.with(id, |session| session.prompts += 1)
+    }
+
+    /// How many prompts the session has had.
+    pub(super) fn prompts(&self, id: &str) -> Result<usize, Error> {
+        self.with(id, |session| session.prompts)
     }
 
     pub(super) fn settings(&self, id: &str) -> Result<Settings, Error> {
@@ -99,8 +132,12 @@ impl Sessions {
     ) -> Result<Vec<SessionConfigOption>, Error> {
         one_of(&[MODEL_OPTION], option)?;
         self.set_model(id, value)?;
-        Ok(config_options(&self.settings(id)?))
+        Ok(self.settings(id)?.config_options())
     }
+}
+
+pub(super) fn unknown(id: &str) -> Error {
+    Error::invalid_params().data(json!(format!("no session {id:?}")))
 }
 
 fn one_of(known: &[&str], value: &str) -> Result<(), Error> {
@@ -108,10 +145,4 @@ fn one_of(known: &[&str], value: &str) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::invalid_params().data(json!(format!("{value:?} is none of {known:?}"))))
-}
-
-fn config_options(settings: &Settings) -> Vec<SessionConfigOption> {
-    let models = MODELS.map(|model| SessionConfigSelectOption::new(model, model));
-    let model = SessionConfigOption::select(MODEL_OPTION, "Model", settings.model.clone(), models.to_vec());
-    vec![model.category(SessionConfigOptionCategory::Model)]
 }

@@ -4,18 +4,25 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::future::BoxFuture;
 use futures::stream;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Stdout};
 
-use super::{AgentOptions, FailInit, Host, serve};
+use super::{AgentOptions, Archive, Host, env, serve};
 
 /// Serves stdin and stdout until stdin ends.
 pub(crate) async fn run() -> ExitCode {
-    match serve_stdio().await {
+    let (options, archive) = match env::options().and_then(|options| Ok((options, env::archive()?))) {
+        Ok(set_up) => set_up,
+        Err(error) => {
+            eprintln!("scripted-acp-agent: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match serve_stdio(options, archive).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("scripted-acp-agent: {error}");
@@ -24,8 +31,7 @@ pub(crate) async fn run() -> ExitCode {
     }
 }
 
-async fn serve_stdio() -> Result<(), Box<dyn std::error::Error>> {
-    let options = options_from_env()?;
+async fn serve_stdio(options: AgentOptions, archive: Arc<Archive>) -> Result<(), Box<dyn std::error::Error>> {
     let log = match std::env::var_os("SCRIPTED_AGENT_LOG") {
         Some(path) => Some(Log::open(path.as_ref())?),
         None => None,
@@ -40,27 +46,8 @@ async fn serve_stdio() -> Result<(), Box<dyn std::error::Error>> {
         }
         Ok(line.map(|line| (line, (lines, log))))
     });
-    serve(Arc::new(host), options, incoming).await.map_err(|error| error.to_string())?;
+    serve(Arc::new(host), options, archive, incoming).await.map_err(|error| error.to_string())?;
     Ok(())
-}
-
-fn options_from_env() -> Result<AgentOptions, String> {
-    let mut options = AgentOptions::default();
-    if let Ok(delay) = std::env::var("SCRIPTED_AGENT_INIT_DELAY_MS") {
-        let delay = delay
-            .parse()
-            .map_err(|_| format!("SCRIPTED_AGENT_INIT_DELAY_MS={delay}: must be a whole number"))?;
-        options.init_delay = Duration::from_millis(delay);
-    }
-    options.fail_init = match std::env::var("SCRIPTED_AGENT_FAIL_INIT").as_deref() {
-        Ok("exit") => Some(FailInit::Exit),
-        Ok("error") => Some(FailInit::Error),
-        Ok(other) => {
-            return Err(format!("SCRIPTED_AGENT_FAIL_INIT={other}: must be exit or error"));
-        }
-        Err(_) => None,
-    };
-    Ok(options)
 }
 
 struct Process {

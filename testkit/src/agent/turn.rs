@@ -20,7 +20,7 @@ use crate::script::{Script, Step};
 
 /// How much of a burst is written at a time: less than a pipe holds, and fewer lines than the
 /// sandbox's channel, so that a reader that keeps up loses nothing.
-const BATCH: usize = 32 * 1024;
+pub(super) const BATCH: usize = 32 * 1024;
 
 /// How far a turn got: on to the next step, or to its end.
 enum Flow {
@@ -44,6 +44,7 @@ impl Turn {
         });
         let script = Script::parse(script.unwrap_or_default())
             .map_err(|error| Error::new(ErrorCode::INVALID_PARAMS, error.to_string()))?;
+        self.shared.remember_prompt(&self.session, &self.prompt)?;
         let steps = match script {
             Script::Echo(text) => {
                 self.echo(&text).await?;
@@ -98,6 +99,10 @@ impl Turn {
                 let config = json!({"model": model});
                 self.say(format!("mode: {mode} model: {model} config: {config}")).await?;
             }
+            Step::History => {
+                let prompts = self.shared.sessions.prompts(&self.session)?;
+                self.say(format!("history: {prompts}")).await?;
+            }
         }
         Ok(Flow::Next)
     }
@@ -107,7 +112,7 @@ impl Turn {
     }
 
     async fn update(&self, what: &SessionUpdate) -> Result<(), Error> {
-        self.write(update(&self.session, what)).await
+        self.shared.tell(&self.session, update(&self.session, what)).await
     }
 
     async fn say(&self, text: String) -> Result<(), Error> {
@@ -156,7 +161,7 @@ impl Turn {
                 rendered += 1;
                 burst.line(rendered, &mut lines);
             }
-            self.write(std::mem::take(&mut lines)).await?;
+            self.shared.tell(&self.session, std::mem::take(&mut lines)).await?;
             tokio::task::yield_now().await;
             if self.is_cancelled() {
                 return Ok(Flow::Ended(StopReason::Cancelled));
@@ -227,7 +232,7 @@ impl Turn {
         self.connection.spawn(async move {
             sleep(delay).await;
             let late = SessionUpdate::AgentMessageChunk(chunk(text));
-            shared.write(update(&session, &late)).await
+            shared.tell(&session, update(&session, &late)).await
         })
     }
 }

@@ -13,11 +13,14 @@ use super::plan::Plan;
 use super::process::Process;
 use super::stream::Streams;
 use super::wire::Lines;
+use crate::agent::Archive;
 
 pub(super) struct Core {
     pub(super) options: Options,
     pub(super) lines: Arc<Lines>,
     pub(super) streams: Streams,
+    /// What the agents' sessions leave to later processes.
+    pub(super) archive: Arc<Archive>,
     processes: Mutex<HashMap<String, Arc<Process>>>,
     last_pid: AtomicU32,
     plan: Mutex<Plan>,
@@ -32,6 +35,7 @@ impl Core {
             options,
             lines: Arc::default(),
             streams: Streams::default(),
+            archive: Arc::new(Archive::in_memory()),
             processes: Mutex::default(),
             last_pid: AtomicU32::new(1000),
             plan: Mutex::default(),

@@ -33,7 +33,7 @@ impl Process {
             Some((Ok(line), lines))
         });
         let host = Arc::new(TaskHost(outlet.clone()));
-        let serving = agent::serve(host, core.options.agent.clone(), incoming);
+        let serving = agent::serve(host, core.options.agent.clone(), core.archive.clone(), incoming);
         let (ends, core) = (outlet.clone(), core.clone());
         let task = tokio::spawn(async move {
             let code = tokio::select! {
