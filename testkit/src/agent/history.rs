@@ -1,19 +1,20 @@
 //! What was said in a session, read back from its lines.
+//!
+//! As JSON, not as types: a long past is to be replayed at speed, and word for word.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
-use agent_client_protocol_schema::v1::{
-    ContentBlock, ContentChunk, PromptRequest, SessionNotification, SessionUpdate,
-};
+use agent_client_protocol_schema::v1::ContentBlock;
 use serde_json::{Value, json};
 
 use super::update::notification;
 
 /// One line of a session's past.
-#[allow(clippy::large_enum_variant, reason = "nearly all of a past are updates")]
 pub(super) enum Said {
-    Prompt(Vec<ContentBlock>),
-    Update(SessionUpdate),
+    /// The blocks of a prompt.
+    Prompt(Vec<Value>),
+    /// An update of the agent's.
+    Update(Value),
 }
 
 /// The line of a prompt. That of an update is the line that the client got.
@@ -25,8 +26,8 @@ pub(super) fn prompt_line(session: &str, prompt: &[ContentBlock]) -> Vec<u8> {
 pub(super) fn read(lines: &[u8]) -> io::Result<Vec<Said>> {
     let mut past = Vec::new();
     for line in lines.split(|byte| *byte == b'\n') {
-        match Said::read(line) {
-            Ok(said) => past.push(said),
+        match serde_json::from_slice(line) {
+            Ok(message) => past.push(Said::read(message)?),
             Err(error) if error.is_eof() => {}
             Err(error) => return Err(error.into()),
         }
@@ -35,66 +36,59 @@ pub(super) fn read(lines: &[u8]) -> io::Result<Vec<Said>> {
 }
 
 impl Said {
-    fn read(line: &[u8]) -> serde_json::Result<Self> {
-        let mut message: Value = serde_json::from_slice(line)?;
-        let params = message.get_mut("params").map(Value::take).unwrap_or_default();
-        if message["method"] == "session/prompt" {
-            return Ok(Self::Prompt(serde_json::from_value::<PromptRequest>(params)?.prompt));
+    fn read(mut message: Value) -> io::Result<Self> {
+        let mut take = |at| message.pointer_mut(at).map(Value::take);
+        match (take("/params/prompt"), take("/params/update")) {
+            (Some(Value::Array(blocks)), None) => Ok(Self::Prompt(blocks)),
+            (None, Some(update)) => Ok(Self::Update(update)),
+            _ => Err(io::Error::new(ErrorKind::InvalidData, "a line is neither a prompt nor an update")),
         }
-        Ok(Self::Update(serde_json::from_value::<SessionNotification>(params)?.update))
     }
 
     /// The updates that tell a client about it. Settings are not told: they are the defaults
     /// again.
-    fn into_updates(self) -> Vec<SessionUpdate> {
+    fn into_updates(self) -> Vec<Value> {
         match self {
             Self::Prompt(blocks) => {
-                let chunks = blocks.into_iter().map(ContentChunk::new);
-                chunks.map(SessionUpdate::UserMessageChunk).collect()
+                let chunk = |block| json!({"sessionUpdate": "user_message_chunk", "content": block});
+                blocks.into_iter().map(chunk).collect()
             }
-            Self::Update(SessionUpdate::CurrentModeUpdate(_) | SessionUpdate::ConfigOptionUpdate(_)) => {
-                Vec::new()
+            Self::Update(update) => match update["sessionUpdate"].as_str() {
+                Some("current_mode_update" | "config_option_update") => Vec::new(),
+                _ => vec![update],
+            },
+        }
+    }
+
+    /// The text, when it is a chunk of the agent's message.
+    fn text(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Update(update) if update["sessionUpdate"] == "agent_message_chunk" => {
+                match update.pointer_mut("/content/text") {
+                    Some(Value::String(text)) => Some(text),
+                    _ => None,
+                }
             }
-            Self::Update(update) => vec![update],
+            _ => None,
         }
     }
 }
 
 /// The past as updates, as it was told.
-pub(super) fn replay(past: Vec<Said>) -> Vec<SessionUpdate> {
-    past.into_iter().flat_map(Said::into_updates).collect()
+pub(super) fn replay(past: Vec<Said>) -> impl Iterator<Item = Value> {
+    past.into_iter().flat_map(Said::into_updates)
 }
 
 /// Puts text that the agent said in a row into one chunk.
 pub(super) fn merge(past: Vec<Said>) -> Vec<Said> {
     let mut merged: Vec<Said> = Vec::new();
-    for said in past {
-        match (merged.last_mut().and_then(text_mut), text(&said)) {
+    for mut said in past {
+        match (merged.last_mut().and_then(Said::text), said.text()) {
             (Some(before), Some(more)) => before.push_str(more),
             _ => merged.push(said),
         }
     }
     merged
-}
-
-fn text(said: &Said) -> Option<&str> {
-    match said {
-        Said::Update(SessionUpdate::AgentMessageChunk(ContentChunk {
-            content: ContentBlock::Text(text),
-            ..
-        })) => Some(&text.text),
-        _ => None,
-    }
-}
-
-fn text_mut(said: &mut Said) -> Option<&mut String> {
-    match said {
-        Said::Update(SessionUpdate::AgentMessageChunk(ContentChunk {
-            content: ContentBlock::Text(text),
-            ..
-        })) => Some(&mut text.text),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -114,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_none_of_ours_is_an_error() {
-        for line in ["\"x\"", "{}", "noise", r#"{"method":"session/prompt","params":[]}"#] {
+        for line in ["\"x\"", "{}", "7", "noise", r#"{"method":"session/prompt","params":[]}"#] {
             assert!(read(line.as_bytes()).is_err(), "{line}");
         }
     }
@@ -122,10 +116,9 @@ mod tests {
     #[test]
     fn empty_prompts_part_what_was_said_too() {
         let said = |text: &str| {
-            let chunk = SessionUpdate::AgentMessageChunk(ContentChunk::new(text.into()));
-            Said::Update(chunk)
+            Said::Update(json!({"sessionUpdate": "agent_message_chunk", "content": {"text": text}}))
         };
         let past = vec![said("a"), said("b"), Said::Prompt(Vec::new()), said("c")];
-        assert_eq!(replay(merge(past)).len(), 2);
+        assert_eq!(replay(merge(past)).count(), 2);
     }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::history::{self, Said};
 use super::session::Settings;
 use super::turn::BATCH;
-use super::update::update;
+use super::update::{update, update_json};
 use super::{Shared, failed};
 
 impl Shared {
@@ -63,7 +63,7 @@ impl Shared {
         let past = if self.options.merge_replay { history::merge(past) } else { past };
         let mut lines = Vec::new();
         for told in history::replay(past) {
-            lines.extend(update(session, &told));
+            lines.extend(update_json(session, &told));
             if lines.len() >= BATCH {
                 self.write(std::mem::take(&mut lines)).await?;
                 tokio::task::yield_now().await;

@@ -13,7 +13,14 @@ pub(super) fn notification(method: &str, params: &Value) -> Vec<u8> {
 
 /// A line with one update of a session.
 pub(super) fn update(session: &str, update: &SessionUpdate) -> Vec<u8> {
-    notification("session/update", &json!({"sessionId": session, "update": update}))
+    update_json(session, &json!(update))
+}
+
+/// The same of JSON that is at hand, without a copy of it: a past may be long.
+pub(super) fn update_json(session: &str, update: &Value) -> Vec<u8> {
+    let session = Value::from(session);
+    let params = format!(r#"{{"sessionId":{session},"update":{update}}}"#);
+    format!("{{\"jsonrpc\":\"2.0\",\"method\":\"session/update\",\"params\":{params}}}\n").into_bytes()
 }
 
 fn line(message: &Value) -> Vec<u8> {
