@@ -199,8 +199,11 @@ fn without_a_folder_sessions_end_with_the_process() {
     let offers = [("SCRIPTED_AGENT_OFFERS", "resume")];
     let mut first = Agent::start(&offers).open();
     let session = first.session.clone();
-    first.open_again("session/resume", &session);
+    first.send("session/set_mode", json!({"sessionId": session, "modeId": "plan"}));
+    assert_eq!(first.read()["params"]["update"]["currentModeId"], "plan");
     assert!(first.read()["result"].is_object());
+    first.open_again("session/resume", &session);
+    assert_eq!(first.read()["result"]["modes"]["currentModeId"], "default");
     let mut second = Agent::start(&offers);
     second.read();
     second.open_again("session/resume", &session);
