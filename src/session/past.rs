@@ -63,6 +63,8 @@ struct Scan<'a> {
     ended_id: String,
     past: Past,
     newest_ms: Option<i64>,
+    /// Its newest prompt was come by: older turns don't matter.
+    at_prompt: bool,
     /// The ids of prompts that have a response, or were not sent.
     settled: HashSet<String>,
     /// And of those that were given up without one.
@@ -78,6 +80,7 @@ impl<'a> Scan<'a> {
             ended_id: ids::ended(server_id),
             past: Past::default(),
             newest_ms: None,
+            at_prompt: false,
             settled: HashSet::new(),
             given_up: HashSet::new(),
             answered: HashSet::new(),
@@ -92,6 +95,9 @@ impl<'a> Scan<'a> {
         self.newest_ms.get_or_insert(event.created_at);
         if let Some(span) = ids::span(&event) {
             self.past.recorded = self.past.recorded.max(Some(*span.end()));
+        }
+        if self.at_prompt {
+            return self.past.recorded.is_none();
         }
         match (event.sender, envelope::kind(&event.payload)) {
             (Sender::Agent, Kind::Notification { method }) if method == envelope::AGENT_EXITED => {
@@ -117,8 +123,8 @@ impl<'a> Scan<'a> {
                         given_up: self.given_up.contains(id),
                     });
                 }
-                // Before its newest prompt all is settled, and before it was opened there is nothing.
-                return !prompt && method != "initialize";
+                self.at_prompt = prompt;
+                return !prompt || self.past.recorded.is_none();
             }
             (_, Kind::Other) => {}
         }

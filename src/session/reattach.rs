@@ -23,6 +23,8 @@ use crate::error::{Error, Result};
 const QUIET: Duration = Duration::from_millis(30);
 /// Whether more comes is not waited for without end: the agent may be writing right now.
 const CATCH_UP: Duration = Duration::from_secs(1);
+/// Between the record that names a process and the call that starts it lies no more.
+const STARTING: Duration = Duration::from_secs(1);
 /// How long the end of a process that has exited may take to be recorded.
 const END: Duration = Duration::from_secs(5);
 
@@ -35,14 +37,20 @@ impl SessionCore {
         }
         let past = Past::read(&self.store, &record).await?;
         let opening = Memo::read(&record).opening;
-        // Without an event of it there is nothing to go on from.
-        let recorded = past.recorded.filter(|_| !past.ended);
+        // Without an event of it there is nothing to go on from, unless it is at its beginning.
+        let recorded = past.recorded.or(opening.map(|_| 0)).filter(|_| !past.ended);
         let Some(recorded) = recorded else {
             self.end_turn_of(&record.last_connection_id, past.turn).await;
             return Ok(None);
         };
         let process = Process::running(&record.last_connection_id, &record.agent, recorded);
         let (link, unread) = Link::new(self.ground(), process);
+        if let Some(since) = opening
+            && !self.has_started(&link, since).await?
+        {
+            self.note_end_of(&link, "gone").await;
+            return Ok(None);
+        }
         // Before anything is read: the answer may be the first that comes.
         let answer = past.turn.as_ref().map(|turn| link.expect_answer(turn.rpc_id.clone()));
         if let Some(turn) = &past.turn {
@@ -123,11 +131,24 @@ impl SessionCore {
         }
     }
 
+    /// Whether the server knows a process that was about to be started; a moment ago it may just not have come.
+    async fn has_started(&self, link: &Link, since: i64) -> Result<bool> {
+        loop {
+            let young = age(since) < STARTING;
+            if link.is_known().await? {
+                return Ok(true);
+            }
+            if !young {
+                return Ok(false);
+            }
+            sleep(QUIET).await;
+        }
+    }
+
     /// A process on which somebody was opening the session. Whoever it was may still be at it, if it
     /// was not long ago; then it is left alone.
     async fn leave_unopened(&self, link: &Arc<Link>, since: i64) {
-        let age = u64::try_from(now_ms().saturating_sub(since)).unwrap_or(0);
-        if Duration::from_millis(age) > self.limits.request {
+        if age(since) > self.limits.request {
             self.end_process(link, &Error::closed(), "abandoned").await;
         }
     }
@@ -139,6 +160,11 @@ impl SessionCore {
         let params = json!({ "id": id, "reason": "process_ended" });
         self.note_of(server_id, envelope::TURN_ENDED, params).await;
     }
+}
+
+/// How long ago that was, by a clock that somebody may have set back.
+fn age(since: i64) -> Duration {
+    Duration::from_millis(u64::try_from(now_ms().saturating_sub(since)).unwrap_or(0))
 }
 
 /// Ends the reading of a process that is not used after all.

@@ -53,7 +53,7 @@ async fn a_process_that_the_server_forgot_ends_the_turn_and_the_next_prompt_work
 async fn a_server_that_stays_away_ends_the_turn_and_one_that_is_back_is_used() {
     let sandbox = sandbox().await;
     let (_sdk, session) = session_within(&sandbox, limits().reconnect(Duration::from_millis(600))).await;
-    let mut turn = session.prompt("say begun; think 60000");
+    let mut turn = session.prompt(Prompt::new("say begun; think 2500; say over").idempotency_key("it"));
     begun(&mut turn).await;
     sandbox.stop_listening().await;
     let error = turn.await.unwrap_err();
@@ -62,8 +62,11 @@ async fn a_server_that_stays_away_ends_the_turn_and_one_that_is_back_is_used() {
     let error = session.prompt("say no").await.unwrap_err();
     assert_eq!((error.is_unreachable(), error.delivery()), (true, Some(Delivery::NotSent)));
     sandbox.listen_again().await.unwrap();
+    // The process lived on, and the turn on it: it comes first, and is not sent again.
     session.prompt("say again").await.unwrap();
-    assert!(said(&recorded(&session).await).ends_with("again"));
+    assert_eq!(said(&recorded(&session).await), "begunoveragain");
+    assert_eq!(sandbox.prompts_received().len(), 2);
+    assert_eq!(session.delivery("it").await.unwrap(), Some(Delivery::Executed));
 }
 
 #[tokio::test]

@@ -5,11 +5,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod busy;
 mod delivery;
 mod events;
 mod lifecycle;
 mod limits;
 mod permissions;
+mod reattach;
+mod resume;
 mod stores;
 mod streams;
 

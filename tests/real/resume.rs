@@ -69,10 +69,10 @@ async fn the_first_process() {
     session.raw_send("session/set_mode", serde_json::json!({ "modeId": "plan" })).await.unwrap();
     let mut turn = session.prompt(Prompt::new(script).idempotency_key("first"));
     match end.as_str() {
-        "die when it has begun" => while turn.next().await.unwrap().unwrap().text().as_deref() != Some("begun") {},
-        "die when asked" => {
-            while !matches!(turn.next().await.unwrap().unwrap(), TurnEvent::Permission(_)) {}
+        "die when it has begun" => {
+            while turn.next().await.unwrap().unwrap().text().as_deref() != Some("begun") {}
         }
+        "die when asked" => while !matches!(turn.next().await.unwrap().unwrap(), TurnEvent::Permission(_)) {},
         _ => drop(turn.await.unwrap()),
     }
     println!("the first process got there");

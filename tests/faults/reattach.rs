@@ -1,0 +1,220 @@
+//! A process that outlives the SDK that started it is taken up where it stood.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use sandbox_agent_sdk::persist::envelope;
+use sandbox_agent_sdk::{
+    Delivery, ErrorKind, From, Limit, MemorySessionPersistDriver, PermissionReply, Prompt, ResumeOutcome,
+    SandboxAgent, Session,
+};
+use sandbox_agent_testkit::{On, Sandbox};
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::support::store::{GatedStore, Operation};
+use crate::support::{assert_sound, begun, gaps, notes, recorded, request, said, stored, updates};
+use crate::{PATIENCE, limits, sandbox, sdk_on, server};
+
+/// A store, and a first SDK with a session on it.
+async fn first(sandbox: &Sandbox) -> (MemorySessionPersistDriver, SandboxAgent, Session) {
+    let driver = MemorySessionPersistDriver::new();
+    let sdk = sdk_on(sandbox, driver.clone(), limits()).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    (driver, sdk, session)
+}
+
+#[tokio::test]
+async fn whoever_is_bound_before_misses_nothing() {
+    let sandbox = sandbox().await;
+    let (driver, sdk, session) = first(&sandbox).await;
+    let mut turn = session.prompt("say begun; stream 100 rate=100");
+    begun(&mut turn).await;
+    sdk.detach().await.unwrap();
+
+    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let dormant = sdk.get_session("one").await.unwrap().unwrap();
+    let bound = dormant.events(From::Start);
+    let opened = sdk.resume_session("one").await.unwrap();
+    assert_eq!(opened.outcome, ResumeOutcome::Reattached);
+    opened.session.running_turn().unwrap().await.unwrap();
+    let last = usize::try_from(opened.session.last_index()).unwrap();
+    let seen: Vec<_> = bound.take(last).map(|event| (*event.unwrap()).clone()).collect().await;
+    assert_sound(&seen);
+    assert_eq!(updates(&seen), (1..=100).collect::<Vec<_>>());
+    assert_eq!(stored(&driver, "one").await, seen);
+    assert_eq!(sandbox.prompts_received().len(), 1);
+}
+
+#[tokio::test]
+async fn a_prompt_that_nobody_got_is_unknown_within_its_limit_and_the_process_stays() {
+    let sandbox = sandbox().await;
+    let (driver, sdk, session) = first(&sandbox).await;
+    sandbox.faults().next(On::rpc("session/prompt")).hang_undelivered();
+    let turn = session.prompt(Prompt::new("say never").idempotency_key("it"));
+    sandbox.wait_for(|sandbox| sandbox.faults().unspent() == 0).await.unwrap();
+    let process = server(&session);
+    sdk.detach().await.unwrap();
+    assert_eq!(turn.await.unwrap_err().delivery(), Some(Delivery::Unknown));
+
+    let quick = limits().unconfirmed(Duration::from_millis(300)).cancel(Duration::from_millis(300));
+    let sdk = sdk_on(&sandbox, driver.clone(), quick).await;
+    let session = sdk.resume_or_create_session(request("one")).await.unwrap();
+    let error = timeout(PATIENCE, session.running_turn().unwrap()).await.unwrap().unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::TimedOut(Limit::Unconfirmed));
+    assert_eq!(error.delivery(), Some(Delivery::Unknown));
+    assert_eq!(session.delivery("it").await.unwrap(), Some(Delivery::Unknown));
+    session.prompt("say next").await.unwrap();
+    assert_eq!(server(&session), process);
+    assert_eq!(said(&recorded(&session).await), "next");
+    assert_eq!(sandbox.prompts_received().len(), 1, "nothing is sent again by itself");
+
+    // It is not waited for another time.
+    sdk.detach().await.unwrap();
+    let sdk = sdk_on(&sandbox, driver, limits()).await;
+    let opened = sdk.resume_session("one").await.unwrap();
+    assert_eq!(opened.outcome, ResumeOutcome::Reattached);
+    assert!(opened.session.running_turn().is_none());
+}
+
+#[tokio::test]
+async fn a_prompt_that_was_in_doubt_is_settled_by_its_answer() {
+    let sandbox = sandbox().await;
+    let (driver, sdk, session) = first(&sandbox).await;
+    sandbox.faults().next(On::rpc("session/prompt")).hang();
+    let turn = session.prompt(Prompt::new("think 500; say done").idempotency_key("it"));
+    sandbox.wait_for(|sandbox| !sandbox.prompts_received().is_empty()).await.unwrap();
+    sdk.detach().await.unwrap();
+    assert_eq!(turn.await.unwrap_err().delivery(), Some(Delivery::Unknown));
+    let sdk = sdk_on(&sandbox, driver, limits()).await;
+    let session = sdk.resume_or_create_session(request("one")).await.unwrap();
+    assert_eq!(session.delivery("it").await.unwrap(), Some(Delivery::Unknown));
+    session.running_turn().unwrap().await.unwrap();
+    assert_eq!(session.delivery("it").await.unwrap(), Some(Delivery::Executed));
+    let error = session.prompt(Prompt::new("say twice").idempotency_key("it")).await.unwrap_err();
+    assert_eq!((error.kind(), error.delivery()), (&ErrorKind::DuplicatePrompt, Some(Delivery::Executed)));
+    assert_eq!(session.delivery("other").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_answer_that_was_stored_and_not_sent_is_sent_again() {
+    let sandbox = sandbox().await;
+    let (driver, sdk, session) = first(&sandbox).await;
+    let mut turn = session.prompt("ask Push");
+    let asked = session.permission_requests().next().await.unwrap();
+    // The one that carries the answer.
+    sandbox.faults().next(On::post()).hang_undelivered();
+    session.respond_detached(asked.id, PermissionReply::Once);
+    sandbox.wait_for(|sandbox| sandbox.faults().unspent() == 0).await.unwrap();
+    sdk.detach().await.unwrap();
+    while turn.next().await.is_some() {}
+
+    let sdk = sdk_on(&sandbox, driver, limits()).await;
+    let session = sdk.resume_or_create_session(request("one")).await.unwrap();
+    assert!(session.pending_permissions().is_empty(), "it was answered");
+    timeout(PATIENCE, session.running_turn().unwrap()).await.unwrap().unwrap();
+    assert!(said(&recorded(&session).await).ends_with("permission: allow-once"));
+}
+
+#[tokio::test]
+async fn a_question_that_nobody_answered_is_refused_after_all() {
+    let sandbox = sandbox().await;
+    let driver = Arc::new(GatedStore::default());
+    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    let mut turn =
+        session.prompt("say begun; think 200; request fs/read_text_file {\"path\":\"/x\"}; say over");
+    begun(&mut turn).await;
+    // The question is stored, the answer to it never.
+    let mut events = session.events(From::Now);
+    let asked = events.next().await.unwrap().unwrap();
+    assert!(asked.payload.get().contains("fs/read_text_file"));
+    driver.fail(Operation::Insert, sandbox_agent_sdk::persist::PersistErrorKind::Other);
+    while turn.next().await.is_some() {}
+    driver.open();
+    sdk.detach().await.unwrap();
+    let sdk = sdk_on(&sandbox, driver, limits()).await;
+    let session = sdk.resume_or_create_session(request("one")).await.unwrap();
+    if let Some(turn) = session.running_turn() {
+        timeout(PATIENCE, turn).await.unwrap().unwrap();
+    }
+    assert!(said(&recorded(&session).await).ends_with("error: -32601over"));
+}
+
+#[tokio::test]
+async fn a_process_that_exited_meanwhile_is_no_process() {
+    let sandbox = sandbox().await;
+    let (driver, sdk, session) = first(&sandbox).await;
+    let mut turn = session.prompt("say begun; think 200; say late; exit 3");
+    begun(&mut turn).await;
+    let process = server(&session);
+    sdk.detach().await.unwrap();
+    sandbox.wait_for(|sandbox| !sandbox.servers().is_empty()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let sdk = sdk_on(&sandbox, driver, limits()).await;
+    let opened = sdk.resume_session("one").await.unwrap();
+    assert_eq!(opened.outcome, ResumeOutcome::Transcript);
+    assert_ne!(server(&opened.session), process);
+    let events = recorded(&opened.session).await;
+    assert!(said(&events).contains("late"), "what it wrote while nobody listened is there");
+    assert_eq!((notes(&events, envelope::PROCESS_ENDED), notes(&events, envelope::TURN_ENDED)), (1, 1));
+    assert_sound(&events);
+}
+
+#[tokio::test]
+async fn a_turn_of_any_length_is_found() {
+    let sandbox = sandbox().await;
+    let (driver, sdk, session) = first(&sandbox).await;
+    let mut turn = session.prompt("ask Push it; say no");
+    session.permission_requests().next().await.unwrap();
+    let process = server(&session);
+    // More than is read of a record backwards.
+    for part in 0..13_u64 {
+        for number in 0..1_000 {
+            let text = format!("u{} ", part * 1_000 + number);
+            let update = json!({"jsonrpc": "2.0", "method": "session/update", "params": {"sessionId": "x",
+                "update": {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": text}}}});
+            sandbox.faults().agent_writes(&process, &update.to_string()).unwrap();
+        }
+        let want = (part + 1) * 1_000;
+        while session.last_index() < want {
+            turn.next().await.unwrap().unwrap();
+        }
+    }
+    sdk.detach().await.unwrap();
+    let sdk = sdk_on(&sandbox, driver, limits()).await;
+    let session = sdk.resume_or_create_session(request("one")).await.unwrap();
+    let turn = session.running_turn().unwrap();
+    let asked = session.pending_permissions();
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    session.respond(&asked[0].id, PermissionReply::Reject).await.unwrap();
+    timeout(PATIENCE, turn).await.unwrap().unwrap();
+    assert_eq!(gaps(&recorded(&session).await), []);
+}
+
+#[tokio::test]
+async fn what_was_being_opened_when_the_sdk_died_is_fetched_and_not_used() {
+    let sandbox = sandbox().await;
+    let (driver, sdk, session) = first(&sandbox).await;
+    session.prompt("say plum").await.unwrap();
+    sdk.close().await.unwrap();
+    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
+    sandbox.faults().next(On::rpc("session/new")).hang();
+    let resuming = sdk.clone();
+    let resuming = tokio::spawn(async move { resuming.resume_session("one").await });
+    sandbox.wait_for(|sandbox| sandbox.faults().unspent() == 0).await.unwrap();
+    // As if killed: nothing clears up.
+    let halfway = stored(&driver, "one").await.last().unwrap().connection_id.clone();
+    resuming.abort();
+    std::mem::forget(sdk);
+
+    let sdk = sdk_on(&sandbox, driver, limits()).await;
+    let opened = sdk.resume_session("one").await.unwrap();
+    assert_eq!(opened.outcome, ResumeOutcome::Transcript);
+    assert_ne!(server(&opened.session), halfway);
+    opened.session.prompt("recall").await.unwrap();
+    let events = recorded(&opened.session).await;
+    assert!(said(&events).contains("Agent: plum"));
+    assert_sound(&events);
+}
