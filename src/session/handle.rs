@@ -67,7 +67,7 @@ impl Session {
     pub fn prompt(&self, prompt: impl Into<Prompt>) -> Turn {
         let ticket = Ticket::default();
         let job = Job { prompt: prompt.into(), ticket: ticket.clone() };
-        if let Err((job, kind)) = self.core.queue.push(job) {
+        self.core.queue.push(job, |kind| {
             let error = match kind {
                 ErrorKind::Busy => Error::new(kind, "a turn runs, and the prompt was not to wait"),
                 ErrorKind::QueueFull => {
@@ -75,8 +75,8 @@ impl Session {
                 }
                 _ => self.core.end_error(),
             };
-            job.ticket.end(0, Err(error.with_delivery(Delivery::NotSent)));
-        }
+            error.with_delivery(Delivery::NotSent)
+        });
         Turn::new(self.core.clone(), ticket, self.guard.clone())
     }
 

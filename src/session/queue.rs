@@ -146,23 +146,30 @@ impl Queue {
         Self { turns: Mutex::default(), come: Notify::new(), limit: limit.max(1) }
     }
 
-    /// Queues a prompt, as far as its policy and the queue's limit allow; gives it back otherwise.
-    pub(super) fn push(&self, job: Job) -> Result<(), (Job, ErrorKind)> {
+    /// Queues a prompt, as far as its policy and the queue's limit allow; it ends at once otherwise.
+    pub(super) fn push(&self, job: Job, refusal: impl FnOnce(ErrorKind) -> Error) {
+        if let Err((job, kind)) = self.try_push(job).map_err(|refused| *refused) {
+            job.ticket.end(0, Err(refusal(kind)));
+        }
+    }
+
+    fn try_push(&self, job: Job) -> Result<(), Box<(Job, ErrorKind)>> {
+        let refuse = |job, kind| Err(Box::new((job, kind)));
         let mut turns = self.turns();
         if turns.closed {
-            return Err((job, ErrorKind::Closed));
+            return refuse(job, ErrorKind::Closed);
         }
         turns.waiting.retain(|job| job.ticket.waits());
         let busy = turns.current().is_some() || !turns.waiting.is_empty();
         match job.prompt.when_busy {
-            WhenBusy::Reject if busy => return Err((job, ErrorKind::Busy)),
+            WhenBusy::Reject if busy => return refuse(job, ErrorKind::Busy),
             WhenBusy::Interrupt => {
                 turns.waiting.drain(..).for_each(|job| job.ticket.withdraw());
                 if let Some(current) = turns.current() {
                     current.cancel.cancel();
                 }
             }
-            _ if turns.waiting.len() >= self.limit => return Err((job, ErrorKind::QueueFull)),
+            _ if turns.waiting.len() >= self.limit => return refuse(job, ErrorKind::QueueFull),
             _ => {}
         }
         turns.waiting.push_back(job);
