@@ -15,13 +15,13 @@ use crate::workspace::{BENCHES, Workspace};
 pub(crate) struct BenchOptions {
     /// The bench: a program in `benches/src/bin/`
     name: String,
-    /// Print one JSON object a line instead of a table
-    #[arg(long)]
-    json: bool,
-    /// How many runs the median is taken of
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    runs: Option<u32>,
+    /// What the program is told; `--help` lists it
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<String>,
 }
+
+/// The bench that runs the TypeScript SDK too.
+const BESIDE_THE_PEER: &str = "faults";
 
 pub(crate) fn run(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
     let package = workspace.member(BENCHES)?;
@@ -34,11 +34,8 @@ pub(crate) fn run(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
     let sandbox = Sandbox::start(&server::installed(workspace)?, &scripted_agent(&["--release"])?)?;
     let mut bench = Command::new(program);
     bench.env("SANDBOX_AGENT_URL", sandbox.url()).env("SANDBOX_AGENT_AGENT", AGENT);
-    if options.json {
-        bench.arg("--json");
+    if options.name == BESIDE_THE_PEER {
+        bench.env("TYPESCRIPT_PEER", server::peer_installed(workspace)?);
     }
-    if let Some(runs) = options.runs {
-        bench.args(["--runs", &runs.to_string()]);
-    }
-    command::run(&mut bench)
+    command::run(bench.args(&options.args))
 }

@@ -1,4 +1,5 @@
-//! The real server, from npm, installed once into the target directory.
+//! The real server, and the TypeScript SDK that is measured beside ours: both from npm, installed
+//! once into the target directory.
 
 use std::env::consts::{ARCH, OS};
 use std::fs;
@@ -7,11 +8,24 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::command;
+use self::npm::Pinned;
 use crate::workspace::Workspace;
 
-const MANIFEST: &str = include_str!("../server/package.json");
-const LOCK: &str = include_str!("../server/package-lock.json");
+mod npm;
+
+const SERVER: Pinned = Pinned {
+    manifest: include_str!("../server/package.json"),
+    lock: include_str!("../server/package-lock.json"),
+};
+const PEER: Pinned = Pinned {
+    manifest: include_str!("../../benches/faults/package.json"),
+    lock: include_str!("../../benches/faults/package-lock.json"),
+};
+/// The programs that run beside the peer's packages, and find them there.
+const PEER_PROGRAMS: [(&str, &str); 2] = [
+    ("cases.mjs", include_str!("../../benches/faults/cases.mjs")),
+    ("sqlite.mjs", include_str!("../../benches/faults/sqlite.mjs")),
+];
 const PACKAGE: &str = "@sandbox-agent/cli";
 
 /// The server's program, installed at the pinned version if it isn't there yet.
@@ -20,7 +34,7 @@ pub(crate) fn installed(workspace: &Workspace) -> Result<PathBuf> {
     let folder = workspace.tools().join("sandbox-agent");
     let program = folder.join("node_modules").join(platform_package()?).join("bin/sandbox-agent");
     if !is_version(&program, &version) {
-        install(&folder)?;
+        SERVER.install(&folder).context("the real server comes from npm")?;
         make_executable(&program)?;
         if !is_version(&program, &version) {
             bail!("npm installed {PACKAGE}@{version}, but {} isn't that server", program.display());
@@ -29,10 +43,22 @@ pub(crate) fn installed(workspace: &Workspace) -> Result<PathBuf> {
     Ok(program)
 }
 
+/// The folder with the TypeScript SDK and the programs that use it, installed if it isn't there yet.
+pub(crate) fn peer_installed(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.tools().join("typescript-sdk");
+    if !PEER.is_installed(&folder) {
+        PEER.install(&folder).context("the TypeScript SDK comes from npm")?;
+    }
+    for (name, program) in PEER_PROGRAMS {
+        fs::write(folder.join(name), program)?;
+    }
+    Ok(folder)
+}
+
 /// The version in `xtask/server/package.json`, the only place that names it.
 pub(crate) fn pinned_version() -> Result<String> {
     let manifest: serde_json::Value =
-        serde_json::from_str(MANIFEST).context("xtask/server/package.json isn't JSON")?;
+        serde_json::from_str(SERVER.manifest).context("xtask/server/package.json isn't JSON")?;
     manifest["dependencies"][PACKAGE]
         .as_str()
         .map(str::to_owned)
@@ -55,19 +81,6 @@ fn is_version(program: &Path, version: &str) -> bool {
     Command::new(program).arg("--version").stdin(Stdio::null()).output().is_ok_and(|output| {
         String::from_utf8_lossy(&output.stdout).split_whitespace().any(|word| word == version)
     })
-}
-
-fn install(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("can't create {}", folder.display()))?;
-    fs::write(folder.join("package.json"), MANIFEST)?;
-    fs::write(folder.join("package-lock.json"), LOCK)?;
-    let mut npm = Command::new("npm");
-    npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"])
-        .arg(folder)
-        .current_dir(folder)
-        .stdin(Stdio::null());
-    command::run(&mut npm)
-        .context("the real server comes from npm: install Node.js >= 18, which brings npm, and have the npm registry reachable")
 }
 
 #[cfg(unix)]
