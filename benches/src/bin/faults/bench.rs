@@ -24,9 +24,6 @@ pub(crate) struct Options {
     /// The folder with the TypeScript SDK and its program
     #[arg(long, env = "TYPESCRIPT_PEER")]
     peer: PathBuf,
-    /// How many events the longest history has
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(100_000..))]
-    pub(crate) events: u64,
     /// Print a table in Markdown
     #[arg(long, conflicts_with = "json")]
     markdown: bool,

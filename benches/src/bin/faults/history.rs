@@ -16,15 +16,17 @@ use crate::record::{self, SESSION};
 use crate::table::{Row, thousands};
 
 const BOUND: Duration = Duration::from_secs(60);
+/// The history whose ends are read.
+const LONGEST: u64 = 1_000_000;
 const PAGE: u32 = 100;
 const RUNS: u32 = 9;
 
-pub(crate) async fn rows(bench: &Bench, longest: u64) -> Result<Vec<Row>> {
+pub(crate) async fn rows(bench: &Bench) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for events in [10_000, 100_000] {
         rows.push(resume(bench, events).await?);
     }
-    rows.push(pages(bench, longest).await?);
+    rows.push(pages(bench, LONGEST).await?);
     Ok(rows)
 }
 

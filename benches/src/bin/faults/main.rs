@@ -28,7 +28,7 @@ async fn main() -> Result<ExitCode> {
     let (mut rows, (reopened, recovered)) =
         try_join!(broken::rows(&bench), async { try_join!(reopened::rows(&bench), recovery::rows(&bench)) })?;
     rows.extend(turn::rows(&bench).await?);
-    rows.extend(history::rows(&bench, options.events).await?);
+    rows.extend(history::rows(&bench).await?);
     rows.extend(speed::rows(&bench).await?);
     rows.extend(reopened);
     rows.extend(recovered);

@@ -134,3 +134,34 @@ impl Pace {
         Ok(start + offset)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_that_is_missing_or_comes_again_is_an_error() {
+        let now = Instant::now() + AROUND;
+        for second in ["u1 ", "u3 "] {
+            let mut pace = Pace { rate: 50.0, start: None, last: 0 };
+            pace.see("u1 ", now).unwrap();
+            assert!(pace.see(second, now).is_err());
+        }
+    }
+
+    #[test]
+    fn an_updates_age_is_told_by_the_earliest() {
+        let now = Instant::now() + AROUND;
+        let mut pace = Pace { rate: 10.0, start: None, last: 0 };
+        assert_eq!(pace.see("u1 ", now).unwrap(), now, "nothing came before it");
+        let late = now + Duration::from_secs(1);
+        assert_eq!(late - pace.see("u2 ", late).unwrap(), Duration::from_millis(900));
+    }
+
+    #[test]
+    fn a_recovery_has_its_bar() {
+        assert_eq!(Fault::Cut(Duration::from_secs(2)).bar(), Duration::from_secs(4));
+        assert_eq!(Fault::HalfOpen.bar(), Duration::from_secs(50));
+    }
+}

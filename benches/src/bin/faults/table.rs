@@ -56,11 +56,15 @@ pub(crate) fn print(rows: &[Row], version: &str, format: Format) -> ExitCode {
             }
         }
     }
-    let broken: Vec<_> = rows.iter().filter(|row| row.kept == Some(false)).collect();
+    let broken = broken(rows);
     for row in &broken {
         eprintln!("not as promised: {}: {}", row.case, row.ours);
     }
     if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn broken(rows: &[Row]) -> Vec<&Row> {
+    rows.iter().filter(|row| row.kept == Some(false)).collect()
 }
 
 /// `1234567` as `1,234,567`.
@@ -72,10 +76,17 @@ pub(crate) fn thousands(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::thousands;
+    use super::{Row, broken, thousands};
 
     #[test]
     fn thousands_stand_apart() {
         assert_eq!([7, 999, 1_000, 1_000_000].map(thousands), ["7", "999", "1,000", "1,000,000"]);
+    }
+
+    #[test]
+    fn a_row_is_broken_that_did_not_keep_its_promise() {
+        let row = |name| Row::new(name, "", "");
+        let rows = [row("none"), row("kept").kept(true), row("broken").kept(false)];
+        assert_eq!(broken(&rows).iter().map(|row| row.case.as_str()).collect::<Vec<_>>(), ["broken"]);
     }
 }
