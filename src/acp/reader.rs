@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+use tracing::Instrument;
 
 use super::fetch::Fetched;
 use super::link::Link;
@@ -65,7 +66,9 @@ impl Reader {
 
     pub(crate) async fn run(self) {
         let stop = self.link.stop.clone();
-        if let Some(error) = stop.run_until_cancelled(self.read()).await {
+        let span =
+            tracing::debug_span!("connection", server_id = %self.link.server_id, agent = %self.link.agent);
+        if let Some(error) = stop.run_until_cancelled(self.read().instrument(span)).await {
             let _ = self.link.signals.send(Signal::Died(error));
         }
         self.link.connected.send_replace(false);
@@ -89,7 +92,7 @@ impl Reader {
                 Err(error) if is_final(&error) => return self.name(error),
                 Err(error) => error,
             };
-            tracing::debug!(server_id = %self.link.server_id, %failure, "event stream broke off");
+            tracing::debug!(%failure, "event stream broke off");
             match reconnect.failed(Instant::now()) {
                 Some(delay) => sleep(delay).await,
                 None => return failure,

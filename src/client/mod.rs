@@ -137,14 +137,19 @@ impl SandboxAgent {
     pub async fn get_session(&self, id: &str) -> Result<Option<Session>> {
         let slot = self.slot(id)?;
         let mut slot = slot.lock().await;
-        if let Some(core) = open(&slot) {
-            return Ok(Some(self.handle(core)));
+        Ok(self.core(&mut slot, id).await?.map(|core| self.handle(core)))
+    }
+
+    /// The open session, or one of the store's without a process.
+    async fn core(&self, slot: &mut Option<Arc<SessionCore>>, id: &str) -> Result<Option<Arc<SessionCore>>> {
+        if let Some(core) = open(slot) {
+            return Ok(Some(core));
         }
         let Some(record) = self.stored(id).await? else { return Ok(None) };
-        replace(&mut slot);
+        replace(slot);
         let core = SessionCore::start(self.shared.parts.clone(), record, PermissionPolicy::Ask).await?;
         *slot = Some(core.clone());
-        Ok(Some(self.handle(core)))
+        Ok(Some(core))
     }
 
     /// What this SDK has done so far, in numbers.

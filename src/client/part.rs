@@ -16,53 +16,50 @@ impl SandboxAgent {
     /// Ends a session's agent process and marks it destroyed. Its events stay in the store;
     /// [`resume_session`](Self::resume_session) opens it again.
     ///
+    /// A process that was detached, by this SDK or another, is ended too.
     /// Fails with [`SessionNotFound`](ErrorKind::SessionNotFound). Bounded by 3 s and
-    /// [`Limits::store`](crate::Limits::store), and before that by a call that is opening the session.
-    /// Dropping the call does not take it back.
+    /// [`Limits::store`](crate::Limits::store) for each of the store's calls, and before that by a call that
+    /// is opening the session. Dropping the call does not take it back.
     pub async fn destroy_session(&self, id: &str) -> Result<()> {
         let mut slot = self.slot(id)?.lock_owned().await;
-        let mut record = self.known(&slot, id).await?.ok_or_else(|| {
+        let core = self.core(&mut slot, id).await?.ok_or_else(|| {
             Error::new(ErrorKind::SessionNotFound, format!("the store has no session {id:?}"))
         })?;
-        record.destroyed_at = Some(now_ms());
-        let store = self.shared.parts.store.clone();
         self.apart(async move {
-            let core = slot.take();
-            let destroyed = match &core {
-                Some(core) => core.change_record(|kept| kept.destroyed_at = record.destroyed_at).await,
-                None => Ok(store
-                    .call(|| store.driver.update_session(record.clone()))
-                    .await
-                    .map_err(Error::from)?),
-            };
-            if let Some(core) = core {
-                core.shut_down(true).await;
-            }
+            *slot = None;
+            let destroyed = core.change_record(|record| record.destroyed_at = Some(now_ms())).await;
+            core.claim_left_behind().await;
+            core.shut_down(true).await;
             destroyed
         })
         .await
     }
 
     /// Ends one session's agent process, after storing what was received from it. The session stays
-    /// in the store, to be resumed; without an agent process this does nothing more.
+    /// in the store, to be resumed.
     ///
-    /// Bounded as [`destroy_session`](Self::destroy_session).
+    /// A process that was detached, by this SDK or another, is ended too; without one this does
+    /// nothing more. Bounded as [`destroy_session`](Self::destroy_session).
     pub async fn close_session(&self, id: &str) -> Result<()> {
-        self.part_with(id, true).await
+        let mut slot = self.slot(id)?.lock_owned().await;
+        let Some(core) = self.core(&mut slot, id).await? else { return Ok(()) };
+        self.apart(async move {
+            *slot = None;
+            core.claim_left_behind().await;
+            core.shut_down(true).await;
+            Ok(())
+        })
+        .await
     }
 
     /// Lets go of one session: stores what was received and leaves its agent process running.
     ///
     /// Bounded as [`destroy_session`](Self::destroy_session).
     pub async fn detach_session(&self, id: &str) -> Result<()> {
-        self.part_with(id, false).await
-    }
-
-    async fn part_with(&self, id: &str, kill: bool) -> Result<()> {
         let mut slot = self.slot(id)?.lock_owned().await;
         self.apart(async move {
             if let Some(core) = slot.take() {
-                core.shut_down(kill).await;
+                core.shut_down(false).await;
             }
             Ok(())
         })

@@ -80,6 +80,20 @@ impl SessionCore {
         Ok(Some(Ready { live, outcome: ResumeOutcome::Reattached, not_restored }))
     }
 
+    /// Takes a process that was left running as this session's own, to end it: it is not read.
+    pub(crate) async fn claim_left_behind(&self) {
+        let record = self.record();
+        if self.link().is_some() || record.last_connection_id.is_empty() {
+            return;
+        }
+        let Ok(past) = Past::read(&self.store, &record).await else { return };
+        if !past.ended {
+            let recorded = past.recorded.unwrap_or(0);
+            let process = Process::running(&record.last_connection_id, &record.agent, recorded);
+            self.set_link(Some(Link::new(self.ground(), process).0));
+        }
+    }
+
     /// Waits until the process is heard, and what it wrote meanwhile has come.
     async fn hear(&self, link: &Arc<Link>) -> Result<()> {
         let mut connected = link.connection();

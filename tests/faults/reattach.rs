@@ -218,3 +218,25 @@ async fn what_was_being_opened_when_the_sdk_died_is_fetched_and_not_used() {
     assert!(said(&events).contains("Agent: plum"));
     assert_sound(&events);
 }
+
+#[tokio::test]
+async fn a_process_that_was_left_is_ended_by_whoever_closes_or_destroys_its_session() {
+    for destroy in [false, true] {
+        let sandbox = sandbox().await;
+        let (driver, sdk, session) = first(&sandbox).await;
+        let process = server(&session);
+        sdk.detach().await.unwrap();
+        assert_eq!(sandbox.servers(), [process.clone()]);
+        let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
+        if destroy {
+            sdk.destroy_session("one").await.unwrap()
+        } else {
+            sdk.close_session("one").await.unwrap()
+        }
+        assert!(sandbox.servers().is_empty());
+        assert_eq!(notes(&stored(&driver, "one").await, envelope::PROCESS_ENDED), 1);
+        let opened = sdk.resume_session("one").await.unwrap();
+        assert_eq!(opened.outcome, ResumeOutcome::Transcript);
+        assert_ne!(server(&opened.session), process);
+    }
+}
