@@ -60,10 +60,10 @@
 //! 4. **Never hung.** Each call says what bounds it, and [`Limits`] has every figure. A broken
 //!    connection is replaced; a dead process is an error, and the next prompt starts another.
 //! 5. **Never twice.** A prompt is sent once; an error's [`delivery`](Error::delivery) says whether
-//!    it arrived.
+//!    it arrived, and [`Session::delivery`] what the record says of it later.
 //! 6. **Slow readers hurt nobody.** They read on from the store; callbacks have threads of their own.
-//! 7. **Resume is honest.** [`ResumeOutcome`] says what the agent knows; the cost has a bound at any
-//!    length of the history.
+//! 7. **Resume is honest.** The best rung is taken: the living process, the agent's own records, a
+//!    transcript. [`ResumeOutcome`] says which; the cost has a bound at any length of the history.
 //! 8. **Permissions wait for people.** Silence never allows anything.
 //! 9. **Kill -9 loses nothing stored,** with a durable store.
 //! 10. **Secrets stay inside.** Neither token nor header values are in errors, logs or `Debug`.

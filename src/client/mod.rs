@@ -77,10 +77,10 @@ impl SandboxAgent {
     /// Makes a session and opens it on an agent process of its own.
     ///
     /// Fails with [`SessionExists`](ErrorKind::SessionExists) when the store has one with this id.
-    /// When the agent can't be started nothing stays behind. Bounded by four times
-    /// [`Limits::request`](crate::Limits::request), by [`Limits::store`](crate::Limits::store) for each of the
-    /// store's calls, and before that by another call that is opening the session. Dropping the call
-    /// ends the process.
+    /// When the agent can't be started nothing stays behind. Bounded by
+    /// [`Limits::request`](crate::Limits::request) for each message of the handshake (four at most), by
+    /// [`Limits::store`](crate::Limits::store) for each of the store's calls, and before that by another call
+    /// that is opening the session. Dropping the call ends the process.
     pub async fn create_session(&self, request: SessionRequest) -> Result<Session> {
         request.check()?;
         let slot = self.slot(&request.id)?.lock_owned().await;
@@ -93,10 +93,16 @@ impl SandboxAgent {
         Ok(self.create(slot, request).await?.session)
     }
 
-    /// Opens a session of the store again, also one that was destroyed.
+    /// Opens a session of the store again, also one that was destroyed, by the best
+    /// [rung](crate::ResumeOutcome) that can be had, and says which.
     ///
+    /// Where the agent's process still runs, what it wrote meanwhile is fetched, and a turn that runs
+    /// goes on: [`Session::running_turn`] has it. Whoever is bound to the session before the call, by a
+    /// handle of [`get_session`](Self::get_session), misses nothing that comes during it.
     /// Fails with [`SessionNotFound`](ErrorKind::SessionNotFound) when the store has none with this
-    /// id. Bounded as [`create_session`](Self::create_session); its cost doesn't grow with the history.
+    /// id. Bounded by [`Limits::reconnect`](crate::Limits::reconnect) while the server is away, and otherwise as
+    /// [`create_session`](Self::create_session), with one message more for each setting that is put back;
+    /// its cost doesn't grow with the history.
     pub async fn resume_session(&self, id: &str) -> Result<Opened> {
         let slot = self.slot(id)?;
         let mut slot = slot.lock().await;
@@ -110,7 +116,8 @@ impl SandboxAgent {
     ///
     /// What the request sets (working directory, MCP servers, mode, model) goes over what was
     /// stored, when the session is opened on a process: one that this SDK has open stays as it is
-    /// until then. Bounded as [`create_session`](Self::create_session).
+    /// until then, but for the mode and model of a process that is taken up. Bounded as
+    /// [`resume_session`](Self::resume_session).
     pub async fn resume_or_create_session(&self, request: SessionRequest) -> Result<Session> {
         Ok(self.resume_or_create(request).await?.session)
     }

@@ -53,6 +53,7 @@ impl SessionCore {
     async fn open(self: &Arc<Self>) -> Result<Ready> {
         let process = Process::fresh(&self.record().agent);
         let server_id = process.server_id.clone();
+        self.set_opened_on(&server_id);
         // Known before it starts, so that a crash leaves no process that nobody knows of.
         self.change_record(|record| {
             record.last_connection_id.clone_from(&server_id);
@@ -61,7 +62,6 @@ impl SessionCore {
         .await?;
         let (link, unread) = Link::new(self.ground(), process);
         unread.read(self.receiver());
-        self.set_opened_on(&link.server_id);
         let mut abandon = Abandon(Some((self.clone(), link.clone())));
         let opened = self.shake_hands(&link).await;
         if opened.is_err() && self.is_ended() {
