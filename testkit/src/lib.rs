@@ -43,7 +43,10 @@ pub mod script;
 
 pub use agent::{AgentOptions, FailInit};
 pub use install::{AgentNotFound, find_agent_binary, install_agent};
-pub use sandbox::{Events, Faults, NoSuchServer, On, Request, RequestFault, Sandbox, SandboxBuilder, Waited};
+pub use sandbox::{
+    AgentLine, Direction, Events, Faults, NoSuchServer, On, Request, RequestFault, Sandbox, SandboxBuilder,
+    Waited,
+};
 
 /// Serves the scripted agent on stdin and stdout: what the binary `scripted-acp-agent` does.
 ///

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -16,6 +16,17 @@ use tokio::time::sleep;
 const BUFFER: usize = 16 * 1024;
 /// The longest first request line that a policy gets to see.
 const LINE_LIMIT: usize = 8 * 1024;
+/// How many connections wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// One of the two ways that bytes go through a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From the client to the server: requests.
+    Up,
+    /// From the server to the client: answers.
+    Down,
+}
 
 /// What happens to one connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +34,7 @@ const LINE_LIMIT: usize = 8 * 1024;
 pub struct Policy {
     cut_after: Option<u64>,
     bytes_per_second: Option<u64>,
+    lose: Option<Way>,
     refuse: bool,
     stall: bool,
 }
@@ -30,7 +42,7 @@ pub struct Policy {
 impl Policy {
     /// Passes everything on.
     pub const fn pass() -> Self {
-        Self { cut_after: None, bytes_per_second: None, refuse: false, stall: false }
+        Self { cut_after: None, bytes_per_second: None, lose: None, refuse: false, stall: false }
     }
 
     /// Resets the connection before anything reaches upstream.
@@ -41,6 +53,14 @@ impl Policy {
     /// Takes what the client sends and never answers: half open.
     pub const fn stall() -> Self {
         Self { stall: true, ..Self::pass() }
+    }
+
+    /// Bytes of one way vanish, behind the first request line; the connection stays open. With
+    /// [`Way::Down`] a request is delivered and never answered.
+    #[must_use]
+    pub const fn lose(mut self, way: Way) -> Self {
+        self.lose = Some(way);
+        self
     }
 
     /// Resets the connection once this many bytes went downstream.
@@ -67,6 +87,32 @@ struct Orders {
     cut_up_to: u64,
     /// Connections numbered up to this one stall, until they are resumed.
     stall_up_to: u64,
+    /// Connections numbered up to this one are slow, until they are resumed.
+    slow_up_to: u64,
+    /// How slow, in bytes a second.
+    rate: u64,
+    /// What clients of connections numbered up to this one send vanishes.
+    lose_up_to: u64,
+    /// What the server sends on connections numbered up to this one vanishes.
+    lose_down_to: u64,
+}
+
+impl Orders {
+    fn stalls(&self, number: u64) -> bool {
+        number <= self.stall_up_to
+    }
+
+    fn rate(&self, number: u64) -> Option<u64> {
+        (number <= self.slow_up_to).then_some(self.rate)
+    }
+
+    fn loses(&self, number: u64, way: Way) -> bool {
+        number
+            <= match way {
+                Way::Up => self.lose_up_to,
+                Way::Down => self.lose_down_to,
+            }
+    }
 }
 
 struct Shared {
@@ -80,13 +126,15 @@ struct Shared {
 ///
 /// A connection's [`Policy`] is decided by its first request line, so that a test can cut POSTs
 /// and spare GETs. (An HTTP client that keeps connections alive sends more requests over one
-/// of them; only the first is looked at.) All open connections can be cut or stalled at any
-/// time. Dropping the proxy cuts them and frees the port.
+/// of them; only the first is looked at.) All open connections can be cut, stalled, slowed down or
+/// made to lose bytes at any time. Dropping the proxy cuts them and frees the port.
 pub struct Proxy {
     shared: Arc<Shared>,
     address: SocketAddr,
     url: String,
     accepting: Mutex<Option<JoinHandle<()>>>,
+    /// Keeps the port while nobody listens.
+    reserved: Mutex<Option<TcpSocket>>,
 }
 
 impl Proxy {
@@ -107,6 +155,7 @@ impl Proxy {
             address,
             url: format!("http://{address}"),
             accepting: Mutex::new(None),
+            reserved: Mutex::new(None),
         };
         proxy.accept(tcp);
         Ok(proxy)
@@ -140,9 +189,34 @@ impl Proxy {
         self.shared.orders.send_modify(|orders| orders.stall_up_to = all);
     }
 
-    /// Lets connections that [`stall_all`](Self::stall_all) stalled go on.
+    /// Lets at most this many bytes a second go downstream on every connection that is open; at least one.
+    pub fn slow_all(&self, bytes_per_second: u64) {
+        let all = self.connections();
+        self.shared.orders.send_modify(|orders| {
+            orders.slow_up_to = all;
+            orders.rate = bytes_per_second.max(1);
+        });
+    }
+
+    /// From now on bytes of one way vanish on every connection that is open, its end too; none is
+    /// closed. What was lost can't be had again, so this lasts until they are cut.
+    pub fn lose_all(&self, way: Way) {
+        let all = self.connections();
+        self.shared.orders.send_modify(|orders| match way {
+            Way::Up => orders.lose_up_to = all,
+            Way::Down => orders.lose_down_to = all,
+        });
+    }
+
+    /// The same both ways: neither side sees anything of the other any more, nor its end.
+    pub fn half_open_all(&self) {
+        self.lose_all(Way::Up);
+        self.lose_all(Way::Down);
+    }
+
+    /// Lets connections go on that [`stall_all`](Self::stall_all) stalled or [`slow_all`](Self::slow_all) slowed down.
     pub fn resume_all(&self) {
-        self.shared.orders.send_modify(|orders| orders.stall_up_to = 0);
+        self.shared.orders.send_modify(|orders| (orders.stall_up_to, orders.slow_up_to) = (0, 0));
     }
 
     /// Refuses new connections, until [`listen_again`](Self::listen_again). Open ones live on.
@@ -151,6 +225,8 @@ impl Proxy {
         if let Some(accepting) = accepting {
             accepting.abort();
             let _ = accepting.await;
+            // So that the system gives it to nobody else; where that fails it is bound when it is needed.
+            *lock(&self.reserved) = self.bind().ok();
         }
     }
 
@@ -160,9 +236,18 @@ impl Proxy {
     /// When somebody else has taken the port meanwhile.
     pub async fn listen_again(&self) -> io::Result<()> {
         if lock(&self.accepting).is_none() {
-            self.accept(TcpListener::bind(self.address).await?);
+            let reserved = lock(&self.reserved).take();
+            let socket = reserved.map_or_else(|| self.bind(), Ok)?;
+            self.accept(socket.listen(BACKLOG)?);
         }
         Ok(())
+    }
+
+    fn bind(&self) -> io::Result<TcpSocket> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(self.address)?;
+        Ok(socket)
     }
 
     /// How many connections it has accepted.
@@ -251,35 +336,52 @@ impl Connection {
         let (client_in, client_out) = client.split();
         let (upstream_in, upstream_out) = upstream.split();
         tokio::try_join!(
-            self.copy(client_in, upstream_out, Policy::pass()),
-            self.copy(upstream_in, client_out, policy),
+            self.copy(client_in, upstream_out, Way::Up, policy),
+            self.copy(upstream_in, client_out, Way::Down, policy),
         )?;
         Ok(())
     }
 
-    async fn copy(&self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, policy: Policy) -> io::Result<()> {
+    async fn copy(
+        &self,
+        mut from: ReadHalf<'_>,
+        mut to: WriteHalf<'_>,
+        way: Way,
+        policy: Policy,
+    ) -> io::Result<()> {
         let mut orders = self.shared.orders.subscribe();
-        let mut left = policy.cut_after.unwrap_or(u64::MAX);
+        let down = way == Way::Down;
+        let mut left = policy.cut_after.filter(|_| down).unwrap_or(u64::MAX);
         let mut buffer = vec![0; BUFFER];
         loop {
             let wanted = usize::try_from(left).unwrap_or(BUFFER).min(BUFFER);
-            let wanted = match policy.bytes_per_second {
-                // A tenth of a second at a time.
-                Some(rate) => wanted.min(usize::try_from(rate / 10 + 1).unwrap_or(BUFFER)),
-                None => wanted,
-            };
             let read = from.read(&mut buffer[..wanted]).await?;
+            let _ = orders.wait_for(|orders| !orders.stalls(self.number)).await;
+            if policy.lose == Some(way) || orders.borrow().loses(self.number, way) {
+                match read {
+                    0 => std::future::pending().await,
+                    _ => continue,
+                }
+            }
             if read == 0 {
                 return to.shutdown().await;
             }
-            let _ = orders.wait_for(|orders| orders.stall_up_to < self.number).await;
-            to.write_all(&buffer[..read]).await?;
+            let mut rest = &buffer[..read];
+            while !rest.is_empty() {
+                let rate = policy.bytes_per_second.or_else(|| orders.borrow().rate(self.number));
+                let Some(rate) = rate.filter(|_| down) else {
+                    to.write_all(rest).await?;
+                    break;
+                };
+                // A tenth of a second at a time.
+                let piece = usize::try_from(rate / 10 + 1).unwrap_or(BUFFER).min(rest.len());
+                to.write_all(&rest[..piece]).await?;
+                rest = &rest[piece..];
+                sleep(Duration::from_secs_f64(piece as f64 / rate as f64)).await;
+            }
             left -= read as u64;
             if left == 0 {
                 return Err(io::ErrorKind::ConnectionReset.into());
-            }
-            if let Some(rate) = policy.bytes_per_second {
-                sleep(Duration::from_secs_f64(read as f64 / rate as f64)).await;
             }
         }
     }

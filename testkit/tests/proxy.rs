@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::{Http, ids};
 use sandbox_agent_testkit::Sandbox;
-use sandbox_agent_testkit::proxy::{Policy, Proxy};
+use sandbox_agent_testkit::proxy::{Policy, Proxy, Way};
 use tokio::time::Instant;
 
 async fn start() -> (Sandbox, Proxy, Http) {
@@ -98,4 +98,86 @@ async fn it_is_slow() {
     let since = Instant::now();
     http.events("a", Some(2)).await.take(1).await;
     assert!((9..12).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn open_connections_become_slow_and_fast_again() {
+    let (sandbox, proxy, http) = start().await;
+    let direct = Http::new(sandbox.url());
+    let session = direct.session("a").await;
+    let mut events = http.events("a", Some(2)).await;
+    proxy.slow_all(10_000);
+    let since = Instant::now();
+    direct.prompt("a", &session, "p", "big 100000").send().await.unwrap();
+    events.take(1).await;
+    assert!(since.elapsed().as_secs() >= 9, "{:?}", since.elapsed());
+    events.take(1).await;
+    proxy.resume_all();
+    let since = Instant::now();
+    direct.prompt("a", &session, "q", "big 100000").send().await.unwrap();
+    events.take(1).await;
+    assert!(since.elapsed().as_secs() < 1, "{:?}", since.elapsed());
+}
+
+#[tokio::test]
+async fn what_the_server_sends_vanishes_and_nothing_is_closed() {
+    let (sandbox, proxy, http) = start().await;
+    let direct = Http::new(sandbox.url());
+    let session = direct.session("a").await;
+    let mut events = http.events("a", Some(2)).await;
+    proxy.lose_all(Way::Down);
+    direct.prompt("a", &session, "p", "say x").send().await.unwrap();
+    assert!(events.silent_for(Duration::from_millis(100)).await);
+    // What is lost stays lost, and the end of the connection with it.
+    proxy.resume_all();
+    sandbox.faults().cut_streams();
+    assert!(events.silent_for(Duration::from_millis(100)).await);
+    assert_eq!(ids(&http.events("a", Some(2)).await.take(2).await), [3, 4]);
+}
+
+#[tokio::test]
+async fn what_the_client_sends_vanishes() {
+    let (sandbox, proxy, http) = start().await;
+    let session = http.session("a").await;
+    proxy.policy(|line| match line.starts_with("POST ") {
+        true => Policy::pass().lose(Way::Up),
+        false => Policy::pass(),
+    });
+    let fresh = Http::new(proxy.url());
+    let post = fresh.prompt("a", &session, "p", "say x").send();
+    assert!(tokio::time::timeout(Duration::from_millis(100), post).await.is_err());
+    assert_eq!(sandbox.prompts_received().len(), 0);
+    assert_eq!(ids(&fresh.events("a", None).await.take(2).await), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_post_is_delivered_and_never_answered() {
+    let (sandbox, proxy, http) = start().await;
+    let session = http.session("a").await;
+    proxy.policy(|line| match line.starts_with("POST ") {
+        true => Policy::pass().lose(Way::Down),
+        false => Policy::pass(),
+    });
+    let fresh = Http::new(proxy.url());
+    let post = fresh.prompt("a", &session, "p", "say x").send();
+    assert!(tokio::time::timeout(Duration::from_millis(100), post).await.is_err());
+    assert_eq!(sandbox.prompts_received().len(), 1);
+    assert_eq!(ids(&fresh.events("a", Some(2)).await.take(2).await), [3, 4]);
+}
+
+#[tokio::test]
+async fn a_half_open_connection_hides_the_end_of_either_side() {
+    let (sandbox, proxy, http) = start().await;
+    let session = http.session("a").await;
+    let mut kept = http.events("a", Some(2)).await;
+    let given_up = http.events("a", Some(2)).await;
+    sandbox.wait_for(|sandbox| sandbox.open_streams() == 2).await.unwrap();
+    proxy.half_open_all();
+    drop(given_up);
+    let fresh = Http::new(proxy.url());
+    fresh.prompt("a", &session, "p", "say x").send().await.unwrap();
+    assert!(kept.silent_for(Duration::from_millis(100)).await);
+    assert_eq!(sandbox.open_streams(), 2);
+    proxy.cut_all();
+    assert!(kept.frame().await.unwrap().is_err());
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::{Http, ids, prompt, request, said};
 use reqwest::StatusCode;
-use sandbox_agent_testkit::{AgentOptions, FailInit, Sandbox};
+use sandbox_agent_testkit::{AgentOptions, Direction, FailInit, Sandbox};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -156,6 +156,27 @@ async fn a_notification_and_a_response_are_202() {
         assert_eq!(taken.text().await.unwrap(), "");
     }
     assert_eq!(sandbox.received("a")[2..], [notification, response]);
+}
+
+#[tokio::test]
+async fn the_lines_of_an_agent_stand_in_the_order_of_their_ids() {
+    let (sandbox, http) = start().await;
+    let session = http.session("a").await;
+    http.prompt("a", &session, "p", "say x; noise hm").send().await.unwrap();
+    let lines = sandbox.agent_lines();
+    let wrote = lines.iter().filter(|line| line.direction == Direction::Wrote);
+    let wrote: Vec<&str> = wrote.map(|line| line.line.as_str()).collect();
+    let events = http.events("a", None).await.take(5).await;
+    for (event, line) in events.iter().zip(&wrote) {
+        match serde_json::from_str::<Value>(line) {
+            Ok(message) => assert_eq!(event.data, message),
+            Err(_) => assert_eq!(event.data["params"]["raw"], *line),
+        }
+    }
+    assert_eq!(wrote.len(), 5);
+    let received = lines.iter().filter(|line| line.direction == Direction::Received);
+    assert_eq!(received.count(), 3);
+    assert!(lines.iter().all(|line| line.server_id == "a" && line.pid == lines[0].pid));
 }
 
 #[tokio::test]

@@ -224,6 +224,25 @@ fn the_log_has_each_message_of_both_directions() {
     assert_eq!(directions, ["in", "out", "in", "out", "in", "out", "out"]);
     assert_eq!(entries[6]["line"], answer.trim_end());
     assert!(entries[0]["at_ms"].is_u64());
+    assert!(entries.iter().all(|entry| entry["pid"] == agent.process.id()));
+}
+
+#[test]
+fn the_log_has_whatever_came_out_of_a_process_that_was_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let mut agent = Agent::start(&[("SCRIPTED_AGENT_LOG", log.to_str().unwrap())]).open();
+    agent.prompt("stream 100000 size=32");
+    let mut read: Vec<String> = (0..500).map(|_| agent.line()).collect();
+    agent.process.kill().unwrap();
+    agent.process.wait().unwrap();
+    // What it had written when it was killed is still in the pipe; the last line may be torn.
+    read.extend(std::iter::repeat_with(|| agent.line()).take_while(|line| line.ends_with('\n')));
+    let log = std::fs::read_to_string(log).unwrap();
+    let entries = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let sent = entries.filter(|entry| entry["dir"] == "out").skip(2);
+    let sent: Vec<String> = sent.map(|entry| format!("{}\n", entry["line"].as_str().unwrap())).collect();
+    assert!(sent.starts_with(&read), "{} were read, {} are in the log", read.len(), sent.len());
 }
 
 #[test]

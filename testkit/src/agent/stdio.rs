@@ -42,7 +42,7 @@ async fn serve_stdio(options: AgentOptions, archive: Arc<Archive>) -> Result<(),
     let incoming = stream::try_unfold((lines, log), async |(mut lines, log)| {
         let line = lines.next_line().await?;
         if let (Some(line), Some(log)) = (&line, log.as_ref()) {
-            log.append("in", line)?;
+            log.append("in", [line.as_str()])?;
         }
         Ok(line.map(|line| (line, (lines, log))))
     });
@@ -59,10 +59,9 @@ impl Host for Process {
     fn write(&self, lines: Vec<u8>) -> BoxFuture<'_, io::Result<()>> {
         Box::pin(async move {
             let mut stdout = self.stdout.lock().await;
+            // Before the line itself, so that nothing is on stdout that the log doesn't have.
             if let Some(log) = self.log.as_ref() {
-                for line in String::from_utf8_lossy(&lines).lines() {
-                    log.append("out", line)?;
-                }
+                log.append("out", String::from_utf8_lossy(&lines).lines())?;
             }
             stdout.write_all(&lines).await?;
             stdout.flush().await
@@ -98,11 +97,15 @@ impl Log {
         Ok(Self(Mutex::new(file)))
     }
 
-    fn append(&self, dir: &str, line: &str) -> io::Result<()> {
+    /// In one write, so that several processes can share the file.
+    fn append<'a>(&self, dir: &str, lines: impl IntoIterator<Item = &'a str>) -> io::Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let at_ms = now.unwrap_or_default().as_millis() as u64;
-        let entry = json!({"dir": dir, "at_ms": at_ms, "line": line});
+        let pid = std::process::id();
+        let entry =
+            |line: &str| format!("{}\n", json!({"pid": pid, "dir": dir, "at_ms": at_ms, "line": line}));
+        let entries: String = lines.into_iter().map(entry).collect();
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(format!("{entry}\n").as_bytes())
+        file.write_all(entries.as_bytes())
     }
 }

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::core::Core;
 use super::gate::Delivered;
+use super::journal::Direction;
 use super::problem::{Problem, json_response};
 use super::process::Process;
 use super::rest;
@@ -50,6 +51,7 @@ pub(super) async fn post(
         if !process.deliver(&message) {
             return Err(Problem::dead_process());
         }
+        journal.line(&server, process.outlet.pid(), Direction::Received, message.to_string());
         journal.received.push((server, message));
     }
     core.changed();

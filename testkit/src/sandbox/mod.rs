@@ -29,7 +29,7 @@ mod wire;
 
 pub use builder::SandboxBuilder;
 pub use faults::{Faults, NoSuchServer, RequestFault};
-pub use journal::Request;
+pub use journal::{AgentLine, Direction, Request};
 pub use plan::{Events, On};
 
 use self::core::Core;
@@ -197,6 +197,11 @@ impl Sandbox {
         let journal = self.core.journal();
         let received = journal.received.iter().map(|(_, envelope)| envelope);
         received.filter(|envelope| envelope["method"] == "session/prompt").cloned().collect()
+    }
+
+    /// Every line that agents have received or written, of any server id, in order.
+    pub fn agent_lines(&self) -> Vec<AgentLine> {
+        self.core.journal().lines.clone()
     }
 
     /// The server ids that have a process, dead or alive, sorted.

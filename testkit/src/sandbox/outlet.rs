@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::{broadcast, oneshot, watch};
 
 use super::core::Core;
+use super::journal::Direction;
 use super::plan::Loss;
 use crate::agent::Host;
 
@@ -105,7 +106,7 @@ impl Outlet {
             })
         });
         self.answer(&message);
-        self.publish(&message);
+        self.publish(&message, line);
     }
 
     fn answer(&self, message: &Value) {
@@ -128,9 +129,11 @@ impl Outlet {
         let _ = waiting.send(answer);
     }
 
-    fn publish(self: &Arc<Self>, message: &Value) {
+    fn publish(self: &Arc<Self>, message: &Value, line: &str) {
         let mut state = self.state();
         let event = state.number(message);
+        // Under the same lock, so that the journal has the order of the ids.
+        self.core.journal().line(&self.server, self.pid, Direction::Wrote, line.to_owned());
         let loss = self.core.plan().loss(&self.server, &event);
         if loss != Some(Loss::Everywhere) {
             state.keep(event.clone(), self.core.options.ring);
@@ -204,6 +207,10 @@ impl Outlet {
     pub(super) async fn exited(&self) {
         // The sender is `self`'s own, so waiting can't fail.
         let _ = self.exit.subscribe().wait_for(Option::is_some).await;
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
     }
 
     pub(super) fn last_id(&self) -> u64 {
