@@ -41,7 +41,8 @@ pub(crate) fn limits(server: Server) -> Limits {
 
 /// What the documentation of each call says of its bound, by these limits.
 pub(crate) const CONNECTING: Duration = CONNECT.saturating_add(SLACK);
-pub(crate) const OPENING: Duration = REQUEST.saturating_mul(4).saturating_add(STORE.saturating_mul(6)).saturating_add(SLACK);
+pub(crate) const OPENING: Duration =
+    REQUEST.saturating_mul(4).saturating_add(STORE.saturating_mul(6)).saturating_add(SLACK);
 /// One turn whose session has to be opened first.
 pub(crate) const PROMPT: Duration = OPENING
     .saturating_add(TURN)

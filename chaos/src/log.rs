@@ -11,21 +11,54 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub(crate) enum Line {
-    Opened { session: String, outcome: String },
-    NotOpened { session: String, error: String },
+    Opened {
+        session: String,
+        outcome: String,
+    },
+    NotOpened {
+        session: String,
+        error: String,
+    },
     /// `prompt` was called.
-    Prompted { session: String, prompt: usize, text: String },
+    Prompted {
+        session: String,
+        prompt: usize,
+        text: String,
+    },
     /// The turn ended: how, and how much was stored by then.
-    Settled { session: String, prompt: usize, outcome: String, delivery: Option<String>, last_index: u64 },
+    Settled {
+        session: String,
+        prompt: usize,
+        outcome: String,
+        delivery: Option<String>,
+        last_index: u64,
+    },
     /// Somebody begins to read after this index.
-    Subscribed { reader: String, session: String, after: u64 },
-    Saw { reader: String, index: u64, id: String },
+    Subscribed {
+        reader: String,
+        session: String,
+        after: u64,
+    },
+    Saw {
+        reader: String,
+        index: u64,
+        id: String,
+    },
     /// Somebody should have read so far by now.
-    Expected { reader: String, upto: u64 },
+    Expected {
+        reader: String,
+        upto: u64,
+    },
     /// The store failed or was slow.
-    StoreTrouble { kind: String },
+    StoreTrouble {
+        kind: String,
+    },
     /// A call took longer than its bound.
-    Hung { session: String, call: String, bound_ms: u64 },
+    Hung {
+        session: String,
+        call: String,
+        bound_ms: u64,
+    },
     Finished,
 }
 

@@ -79,7 +79,8 @@ impl Report {
     pub(crate) fn json(&self, faults: &BTreeMap<String, u64>) -> Value {
         let failures = self.failures.iter().map(|failure| {
             let findings = failure.findings.iter();
-            let findings = findings.map(|(kind, count, text)| json!({"kind": kind, "count": count, "text": text}));
+            let findings =
+                findings.map(|(kind, count, text)| json!({"kind": kind, "count": count, "text": text}));
             json!({"seed": failure.seed, "folder": failure.folder, "findings": findings.collect::<Vec<_>>()})
         });
         let mut all = json!({
@@ -96,7 +97,8 @@ impl Report {
 impl Failure {
     pub(crate) fn of_verdict(seed: u64, folder: PathBuf, verdict: &Verdict) -> Self {
         let findings = verdict.findings.iter();
-        let findings = findings.map(|finding| (name(finding.kind).to_owned(), finding.count, finding.text.clone()));
+        let findings =
+            findings.map(|finding| (name(finding.kind).to_owned(), finding.count, finding.text.clone()));
         Self { seed, folder, findings: findings.collect() }
     }
 

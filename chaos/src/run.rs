@@ -142,7 +142,8 @@ fn dump(history: &History, folder: &Path) -> Result<()> {
     std::fs::write(folder.join("client.jsonl"), client?.join("\n"))?;
     for (number, process) in history.processes.iter().enumerate() {
         let received = process.received.iter().map(|line| format!("<   {line}"));
-        let sent = process.sent.iter().zip(1..).map(|(sent, id)| format!("> {id} {} {}", sent.at_ms, sent.line));
+        let sent =
+            process.sent.iter().zip(1..).map(|(sent, id)| format!("> {id} {} {}", sent.at_ms, sent.line));
         let lines: Vec<_> = received.chain(sent).collect();
         std::fs::write(folder.join(format!("agent-{number}.txt")), lines.join("\n"))?;
     }

@@ -116,7 +116,8 @@ impl Real<'_> {
     async fn start_client(&self) -> Result<()> {
         let mut client = self.client.lock().await;
         let life = client.as_ref().map_or(1, |(life, _)| life + 1);
-        let stderr = std::fs::File::options().create(true).append(true).open(self.folder.join("client.err"))?;
+        let stderr =
+            std::fs::File::options().create(true).append(true).open(self.folder.join("client.err"))?;
         let process = Command::new(std::env::current_exe()?)
             .arg("client")
             .args(["--seed", &self.seed.to_string(), "--url", self.proxy.url()])

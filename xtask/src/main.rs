@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask test` and `cargo xtask bench NAME`.
+//! The project's chores: `cargo xtask test`, `cargo xtask bench NAME` and `cargo xtask chaos`.
 
 use std::process::ExitCode;
 
@@ -6,10 +6,12 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::bench::BenchOptions;
+use crate::chaos::ChaosOptions;
 use crate::parts::TestOptions;
 use crate::workspace::Workspace;
 
 mod bench;
+mod chaos;
 mod command;
 mod crates;
 mod examples;
@@ -33,6 +35,8 @@ enum Chore {
     Test(TestOptions),
     /// Run one bench against the real server
     Bench(BenchOptions),
+    /// Drive sessions through seeded faults, and prove that nothing was lost
+    Chaos(ChaosOptions),
 }
 
 fn main() -> ExitCode {
@@ -49,5 +53,6 @@ fn run(cli: Cli) -> Result<()> {
     match cli.chore {
         Chore::Test(options) => parts::run(&options, Workspace::load),
         Chore::Bench(options) => bench::run(&Workspace::load()?, &options),
+        Chore::Chaos(options) => chaos::run(&Workspace::load()?, &options),
     }
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use crate::workspace::{TESTKIT, Workspace};
-use crate::{command, examples, server, trees};
+use crate::{chaos, command, examples, server, trees};
 
 /// A part makes what it needs by itself, so any of them can run alone.
 struct Part {
@@ -18,12 +18,13 @@ struct Part {
     run: fn(&Workspace) -> Result<()>,
 }
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     Part { name: "server", what: "install the real server from npm", run: install_server },
     Part { name: "agent", what: "build the scripted agent that the server runs", run: build_agent },
     Part { name: "tests", what: "every test of the workspace, ignored ones too", run: tests },
     Part { name: "doctests", what: "every code block of the documentation", run: doctests },
     Part { name: "examples", what: "every example, against the real server", run: examples::run },
+    Part { name: "chaos", what: "20 seeds of faults, on the real server", run: chaos::gate },
     Part { name: "trees", what: "what each package may depend on", run: trees::run },
 ];
 

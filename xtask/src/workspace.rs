@@ -13,6 +13,8 @@ pub(crate) const PERSIST: &str = "sandbox-agent-persist";
 pub(crate) const TESTKIT: &str = "sandbox-agent-testkit";
 /// The bench programs.
 pub(crate) const BENCHES: &str = "sandbox-agent-benches";
+/// The program that breaks things, and its name.
+pub(crate) const CHAOS: &str = "sandbox-agent-chaos";
 
 /// The workspace around the current directory.
 #[derive(Debug)]

@@ -46,7 +46,17 @@ impl<'a> SessionLife<'a> {
         healed: watch::Receiver<bool>,
     ) -> Self {
         let readers = Readers::new(calls.clone());
-        Self { sdk, plan, past, calls, healed, session: None, readers, turns: JoinSet::new(), answering: JoinSet::new() }
+        Self {
+            sdk,
+            plan,
+            past,
+            calls,
+            healed,
+            session: None,
+            readers,
+            turns: JoinSet::new(),
+            answering: JoinSet::new(),
+        }
     }
 
     /// Gives back the readers, to be ended when the SDK is closed.
@@ -257,7 +267,11 @@ impl Settling {
                 Ok(()) => "answered".to_owned(),
                 Err(error) => format!("{error:?}"),
             },
-            delivery: outcome.as_ref().err().and_then(|error| error.delivery()).map(|delivery| format!("{delivery:?}")),
+            delivery: outcome
+                .as_ref()
+                .err()
+                .and_then(|error| error.delivery())
+                .map(|delivery| format!("{delivery:?}")),
             last_index: self.session.last_index(),
         });
         Some(outcome)

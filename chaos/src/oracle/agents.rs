@@ -49,14 +49,23 @@ impl Comparison<'_> {
         for (id, sent) in self.numbered() {
             match record.events.get(&id) {
                 Some(event) if is_same(event, sent) => {}
-                Some(event) => other.push(format!("{id} is {} and was {}", brief(event.payload.get()), brief(&sent.line))),
+                Some(event) => other.push(format!(
+                    "{id} is {} and was {}",
+                    brief(event.payload.get()),
+                    brief(&sent.line)
+                )),
                 None if record.is_named(id) || self.came_by_post(sent) => {}
                 None if record.ended.is_some_and(|last| id > last) => verdict.tail += 1,
                 None => lost.push(format!("{id} {}", brief(&sent.line))),
             }
         }
         if !lost.is_empty() {
-            let text = format!("{place}: {} of {} events are nowhere: {}", lost.len(), self.process.sent.len(), examples(&lost));
+            let text = format!(
+                "{place}: {} of {} events are nowhere: {}",
+                lost.len(),
+                self.process.sent.len(),
+                examples(&lost)
+            );
             verdict.find(Kind::Lost, lost.len() as u64, text);
         }
         if !other.is_empty() {
@@ -104,7 +113,8 @@ impl Comparison<'_> {
 
     fn is_proven(&self, gap: &Span) -> bool {
         let died = self.record.agent_exited.is_some() || self.record.ended.is_some();
-        let at_the_end = died && self.process.sent.last().is_none_or(|sent| sent.at_ms <= gap.at_ms + LAST_WORDS_MS);
+        let at_the_end =
+            died && self.process.sent.last().is_none_or(|sent| sent.at_ms <= gap.at_ms + LAST_WORDS_MS);
         at_the_end || gap.to + RING <= self.written_by(gap.at_ms)
     }
 

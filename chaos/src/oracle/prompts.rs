@@ -28,7 +28,8 @@ pub(super) fn judge(processes: &[Process], verdict: &mut Verdict) -> Vec<String>
             }
             if let Some((before, what, mark)) = twice {
                 let name = &process.name;
-                let text = format!("the prompt with the {what} {mark:?} was received by {before} and by {name}");
+                let text =
+                    format!("the prompt with the {what} {mark:?} was received by {before} and by {name}");
                 verdict.find(Kind::PromptTwice, 1, text);
             }
             texts.push(text);

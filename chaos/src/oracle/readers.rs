@@ -32,10 +32,14 @@ pub(super) fn judge(client: &[Entry], sessions: &[Recorded], verdict: &mut Verdi
                 }
             }
             Line::Expected { reader, upto } => {
-                if let Some(at) = readers.get_mut(reader.as_str()).filter(|at| !at.failed && at.position < *upto) {
+                if let Some(at) =
+                    readers.get_mut(reader.as_str()).filter(|at| !at.failed && at.position < *upto)
+                {
                     at.failed = true;
                     let (session, position) = (at.session, at.position);
-                    let text = format!("session {session}, reader {reader}: it saw nothing behind {position}, and {upto} were stored");
+                    let text = format!(
+                        "session {session}, reader {reader}: it saw nothing behind {position}, and {upto} were stored"
+                    );
                     verdict.find(Kind::SilentGap, 1, text);
                 }
             }
@@ -59,10 +63,13 @@ impl Reader<'_> {
         let place = usize::try_from(index - 1).unwrap_or(usize::MAX);
         match stored.and_then(|session| session.events.get(place)) {
             Some(event) if event.id == id => None,
-            Some(event) => {
-                Some((Kind::Disordered, format!("it saw {id} as event {index}, which is {} in the store", event.id)))
+            Some(event) => Some((
+                Kind::Disordered,
+                format!("it saw {id} as event {index}, which is {} in the store", event.id),
+            )),
+            None => {
+                Some((Kind::Lost, format!("it saw {id} as event {index}, and the store does not have it")))
             }
-            None => Some((Kind::Lost, format!("it saw {id} as event {index}, and the store does not have it"))),
         }
     }
 }

@@ -176,7 +176,11 @@ impl<'a> Record<'a> {
             }
         }
         for (id, count) in answers.into_iter().filter(|(_, count)| *count > 1) {
-            verdict.find(Kind::Doubled, count - 1, format!("{place}: the answer to {id} is stored {count} times"));
+            verdict.find(
+                Kind::Doubled,
+                count - 1,
+                format!("{place}: the answer to {id} is stored {count} times"),
+            );
         }
     }
 }
