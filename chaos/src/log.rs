@@ -49,8 +49,8 @@ pub(crate) enum Line {
         reader: String,
         upto: u64,
     },
-    /// The store failed or was slow.
-    StoreTrouble {
+    /// Something went wrong in the client itself: its store, or that it let go of a session.
+    Trouble {
         kind: String,
     },
     /// A call took longer than its bound.

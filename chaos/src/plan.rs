@@ -73,6 +73,8 @@ pub(crate) enum StoreTrouble {
     Unavailable,
     /// Every call takes that much longer.
     Slow(Duration),
+    /// One call fails for good, which ends its session.
+    Broken,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -84,6 +86,8 @@ pub(crate) struct SessionPlan {
     pub(crate) callback: bool,
     /// Before which prompt somebody begins to read from the start.
     pub(crate) late_reader: usize,
+    /// Before which prompt the client lets go of the session, to open it again.
+    pub(crate) detach: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +159,7 @@ fn session(rng: &mut Rng, seed: u64, server: Server, number: usize) -> SessionPl
         },
         callback: rng.u8(..3) == 0,
         late_reader: rng.usize(..count),
+        detach: (rng.u8(..4) == 0).then(|| rng.usize(..count)),
     }
 }
 
@@ -182,9 +187,10 @@ fn outage(rng: &mut Rng) -> Duration {
 
 fn store_fault(rng: &mut Rng) -> StoreFault {
     let from = millis(rng, 0, 10_000);
-    let what = match rng.bool() {
-        true => StoreTrouble::Unavailable,
-        false => StoreTrouble::Slow(millis(rng, 5, 400)),
+    let what = match rng.u8(..8) {
+        0..4 => StoreTrouble::Unavailable,
+        4..7 => StoreTrouble::Slow(millis(rng, 5, 400)),
+        _ => StoreTrouble::Broken,
     };
     StoreFault { from, until: from + millis(rng, 100, 3000), what }
 }
@@ -237,6 +243,7 @@ mod tests {
         assert!(plans.iter().any(|plan| !plan.kills.is_empty()));
         let troubles = plans.iter().flat_map(|plan| &plan.store);
         let kinds: HashSet<_> = troubles.map(|fault| std::mem::discriminant(&fault.what)).collect();
-        assert_eq!(kinds.len(), 2);
+        assert_eq!(kinds.len(), 3);
+        assert!(plans.iter().flat_map(|plan| &plan.sessions).any(|session| session.detach.is_some()));
     }
 }

@@ -112,7 +112,7 @@ fn one(seed: u64, options: &Options, tally: &Tally) -> Result<(Verdict, Option<F
     let verdict = oracle::judge(&history);
     tally.count("agent-exit", verdict.agent_exits);
     for entry in &history.client {
-        if let Line::StoreTrouble { kind } = &entry.line {
+        if let Line::Trouble { kind } = &entry.line {
             tally.count(kind, 1);
         }
     }

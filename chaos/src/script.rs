@@ -14,7 +14,7 @@ pub(crate) fn prompt(rng: &mut Rng, name: &str, server: Server) -> String {
     // A burst costs as much as everything else together.
     let bursts = match server {
         Server::Real => 15,
-        Server::Testkit => 150,
+        Server::Testkit => 100,
     };
     if rng.u32(..bursts) == 0 {
         steps.push(format!("stream {}", rng.u64(500..4000)));

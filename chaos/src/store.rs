@@ -43,14 +43,16 @@ impl FaultyStore {
         let now = self.began.elapsed();
         let place = self.faults.iter().position(|fault| (fault.from..fault.until).contains(&now))?;
         let what = self.faults[place].what;
-        if !self.told[place].swap(true, Ordering::Relaxed) {
+        let first = !self.told[place].swap(true, Ordering::Relaxed);
+        if first {
             let kind = match what {
                 StoreTrouble::Unavailable => "store-error",
                 StoreTrouble::Slow(_) => "slow-store",
+                StoreTrouble::Broken => "broken-store",
             };
-            self.log.write(Line::StoreTrouble { kind: kind.to_owned() });
+            self.log.write(Line::Trouble { kind: kind.to_owned() });
         }
-        Some(what)
+        (first || what != StoreTrouble::Broken).then_some(what)
     }
 
     async fn through<T>(
@@ -70,7 +72,7 @@ impl FaultyStore {
         &self,
         work: impl Future<Output = Result<T, PersistError>> + Send,
     ) -> Result<T, PersistError> {
-        let failure = || PersistError::new(PersistErrorKind::Unavailable, "told to fail");
+        let failure = |kind| Err(PersistError::new(kind, "told to fail"));
         match self.trouble() {
             None => work.await,
             Some(StoreTrouble::Slow(time)) => {
@@ -79,9 +81,10 @@ impl FaultyStore {
             }
             Some(StoreTrouble::Unavailable) if self.late.fetch_not(Ordering::Relaxed) => {
                 work.await?;
-                Err(failure())
+                failure(PersistErrorKind::Unavailable)
             }
-            Some(StoreTrouble::Unavailable) => Err(failure()),
+            Some(StoreTrouble::Unavailable) => failure(PersistErrorKind::Unavailable),
+            Some(StoreTrouble::Broken) => failure(PersistErrorKind::Other),
         }
     }
 }

@@ -67,6 +67,9 @@ impl<'a> SessionLife<'a> {
                 continue;
             }
             sleep(prompt.pause).await;
+            if plan.detach == Some(number) {
+                self.detach().await;
+            }
             if number == plan.late_reader
                 && let Some(session) = self.opened().await
             {
@@ -81,6 +84,18 @@ impl<'a> SessionLife<'a> {
             self.readers.catch_up(session.last_index()).await;
         }
         self.readers
+    }
+
+    /// Lets go of the session; a turn that runs is left to itself.
+    async fn detach(&mut self) {
+        if self.session.take().is_none() {
+            return;
+        }
+        let detaching = self.sdk.detach_session(&self.plan.id);
+        if let Some(Err(error)) = self.calls.bounded("detach_session", limits::CLOSING, detaching).await {
+            self.calls.log.write(Line::Trouble { kind: format!("detach failed: {error:?}") });
+        }
+        self.calls.log.write(Line::Trouble { kind: "detach".to_owned() });
     }
 
     /// The session; opened when there is none, or when the one that was there has ended.
