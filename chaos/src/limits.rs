@@ -20,6 +20,7 @@ const SILENCE: Duration = secs(25);
 const PERMISSION: Duration = secs(5);
 const CANCEL: Duration = secs(5);
 const STORE: Duration = secs(10);
+const UNCONFIRMED: Duration = secs(20);
 /// What the calls take by themselves on a busy machine.
 const SLACK: Duration = secs(15);
 
@@ -32,6 +33,7 @@ pub(crate) fn limits(server: Server) -> Limits {
         .permission(Some(PERMISSION))
         .cancel(CANCEL)
         .store(STORE)
+        .unconfirmed(UNCONFIRMED)
         .heartbeat(match server {
             // Its heartbeat comes every 15 s.
             Server::Real => secs(16),

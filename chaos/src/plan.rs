@@ -22,12 +22,22 @@ pub(crate) enum Server {
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) server: Server,
+    /// By what a new agent process takes a session up.
+    pub(crate) offer: Offer,
     pub(crate) sessions: Vec<SessionPlan>,
     /// One after the other.
     pub(crate) network: Vec<Planned<Fault>>,
     /// One after the other, beside those of the network.
     pub(crate) kills: Vec<Planned<()>>,
     pub(crate) store: Vec<StoreFault>,
+}
+
+/// What the agent offers beside a new session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    Nothing,
+    Resume,
+    Load,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -127,6 +137,7 @@ impl Plan {
         Self {
             seed,
             server,
+            offer: [Offer::Nothing, Offer::Nothing, Offer::Resume, Offer::Load][rng.usize(..4)],
             sessions: (0..sessions).map(|number| session(rng, seed, server, number)).collect(),
             network: (0..rng.usize(2..=5)).map(|_| network_fault(rng)).collect(),
             kills: (0..[0, 0, 1, 1, 1, 2][rng.usize(..6)])

@@ -18,7 +18,7 @@ use crate::client::Client;
 use crate::faults::{Tally, World, drive};
 use crate::history::{History, processes_of_file, recorded};
 use crate::log::{self, Log};
-use crate::plan::{Plan, Server};
+use crate::plan::{Offer, Plan, Server};
 use crate::store::FaultyStore;
 
 /// More than all calls of a client take together when each takes its whole bound.
@@ -78,8 +78,17 @@ fn now_ms() -> u64 {
 }
 
 pub(crate) async fn run(plan: &Plan, folder: &Path, tally: &Tally) -> Result<History> {
-    let agents = agents_log(folder).display().to_string();
-    let server = RealServer::start(RealServerOptions::new().env("SCRIPTED_AGENT_LOG", agents)).await?;
+    let path = |path: PathBuf| path.display().to_string();
+    let offers = match plan.offer {
+        Offer::Nothing => "",
+        Offer::Resume => "resume",
+        Offer::Load => "load",
+    };
+    let options = RealServerOptions::new()
+        .env("SCRIPTED_AGENT_LOG", path(agents_log(folder)))
+        .env("SCRIPTED_AGENT_OFFERS", offers)
+        .env("SCRIPTED_AGENT_SESSIONS", path(folder.join("agent-sessions")));
+    let server = RealServer::start(options).await?;
     let proxy = Proxy::start(server.address()).await?;
     let world = Real {
         seed: plan.seed,

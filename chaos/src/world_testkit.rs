@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use sandbox_agent_sdk::MemorySessionPersistDriver;
-use sandbox_agent_testkit::Sandbox;
 use sandbox_agent_testkit::proxy::Proxy;
+use sandbox_agent_testkit::{AgentOptions, Sandbox};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -17,7 +17,7 @@ use crate::faults::{Tally, World, drive};
 use crate::history::{History, processes_of_lines, recorded};
 use crate::limits::TESTKIT_HEARTBEAT;
 use crate::log::{Entries, Log};
-use crate::plan::Plan;
+use crate::plan::{Offer, Plan};
 use crate::store::FaultyStore;
 
 /// Runs on a runtime of its own, on the thread of the caller.
@@ -30,7 +30,12 @@ pub(crate) fn run(plan: &Plan, tally: &Tally) -> Result<History> {
 }
 
 async fn live(plan: &Plan, tally: &Tally) -> Result<History> {
-    let sandbox = Sandbox::builder().heartbeat(TESTKIT_HEARTBEAT).start().await?;
+    let agent = match plan.offer {
+        Offer::Nothing => AgentOptions::new(),
+        Offer::Resume => AgentOptions::new().resume(),
+        Offer::Load => AgentOptions::new().load(),
+    };
+    let sandbox = Sandbox::builder().heartbeat(TESTKIT_HEARTBEAT).agent(agent).start().await?;
     let proxy = Proxy::start(sandbox.address()).await?;
     let world = Testkit {
         plan,

@@ -145,6 +145,13 @@ impl<'a> SessionLife<'a> {
             self.answering.abort_all();
             self.answering.spawn(answer(session.clone()));
         }
+        if let Some(turn) = session.running_turn() {
+            let calls = self.calls.clone();
+            self.turns.spawn(async move {
+                // Whose outcome it is, the record says.
+                let _ = calls.bounded("a turn that was found running", limits::PROMPT, turn).await;
+            });
+        }
         self.session = Some(session.clone());
         Some(Ok(session))
     }

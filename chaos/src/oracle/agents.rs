@@ -84,6 +84,7 @@ impl Comparison<'_> {
             verdict.find(Kind::Doubled, invented.len() as u64, text);
         }
         self.gaps(&place, verdict);
+        self.replays(&place, verdict);
     }
 
     /// What the agent wrote, by the ids that the server gave it; its exit took one of them.
@@ -108,6 +109,21 @@ impl Comparison<'_> {
                 self.written_by(gap.at_ms)
             );
             verdict.find(Kind::Lost, gap.to - gap.from + 1, text);
+        }
+    }
+
+    /// A replay is what the agent wrote between being asked to load a session and having done so.
+    fn replays(&self, place: &str, verdict: &mut Verdict) {
+        let load = self.process.received.iter().find(|line| method(line).as_deref() == Some("session/load"));
+        let load = load.and_then(|line| rpc_id(line));
+        let is_answer = |line: &str| method(line).is_none() && rpc_id(line) == load;
+        let loaded = load.as_ref().and_then(|_| self.numbered().find(|(_, sent)| is_answer(&sent.line)));
+        let loaded = loaded.map_or(0, |(id, _)| id);
+        for span in self.record.replayed.iter().filter(|span| span.to >= loaded) {
+            let (from, to) = (span.from, span.to);
+            let text =
+                format!("{place}: {from}..={to} are no replay: the session was loaded with event {loaded}");
+            verdict.find(Kind::Lost, to - from + 1, text);
         }
     }
 

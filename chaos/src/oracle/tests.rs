@@ -205,8 +205,21 @@ fn a_gap_counts_when_the_process_died() {
 
 #[test]
 fn what_was_replayed_is_accounted_for() {
-    let replayed = Story::new(9).stores(1..=2).note("replayed", json!({"from": 3, "to": 8}), 9);
-    assert_eq!(replayed.stores(9..=10).found(), []);
+    let replayed = |to: u64| {
+        let mut story = Story::new(0).stores([1]);
+        story.ours("c:2", &json!({"jsonrpc": "2.0", "id": "l", "method": "session/load"}));
+        for number in 2..=8 {
+            story.writes(&update(&format!("u{number}")));
+        }
+        story.writes(&json!({"jsonrpc": "2.0", "id": "l", "result": {}}));
+        story.writes(&update("new"));
+        story.note("replayed", json!({"from": 2, "to": to}), 9).stores(to + 1..=10).found()
+    };
+    assert_eq!(replayed(8), []);
+    // The answer itself, and what came behind it, is no replay.
+    assert_eq!(replayed(9), [(Kind::Lost, 8)]);
+    let never_loaded = Story::new(9).stores(1..=2).note("replayed", json!({"from": 3, "to": 8}), 9);
+    assert_eq!(never_loaded.stores(9..=10).found(), [(Kind::Lost, 6)]);
 }
 
 #[test]
