@@ -49,6 +49,11 @@ pub(crate) enum Line {
         reader: String,
         upto: u64,
     },
+    /// Somebody was told that the store can't be read.
+    ReaderFailed {
+        reader: String,
+        error: String,
+    },
     /// Something went wrong in the client itself: its store, or that it let go of a session.
     Trouble {
         kind: String,

@@ -3,6 +3,7 @@
 //! A seed makes a plan; a client lives through it; an oracle compares what the agents logged
 //! with the store and with what each subscriber saw.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -105,9 +106,14 @@ fn run_seeds(options: Options) -> Result<bool> {
     if options.json {
         println!("{}", report.json(&faults));
     } else {
-        let faults: Vec<_> = faults.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
-        println!("faults: {}", faults.join(", "));
+        println!("faults: {}", list(&faults));
+        println!("tails: {}", list(report.tails()));
         println!("{}", report.line());
     }
     Ok(report.is_clean())
+}
+
+fn list(counts: &BTreeMap<String, u64>) -> String {
+    let counts: Vec<_> = counts.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    counts.join(", ")
 }

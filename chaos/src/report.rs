@@ -24,7 +24,8 @@ pub(crate) struct Report {
     turns: u64,
     events: u64,
     gaps: u64,
-    tail: u64,
+    /// By why the processes ended.
+    tails: BTreeMap<String, u64>,
     found: BTreeMap<&'static str, u64>,
     failures: Vec<Failure>,
 }
@@ -48,7 +49,9 @@ impl Report {
         self.turns += verdict.turns;
         self.events += verdict.events;
         self.gaps += verdict.gaps;
-        self.tail += verdict.tail;
+        for (reason, count) in &verdict.tails {
+            *self.tails.entry(reason.clone()).or_default() += count;
+        }
         for (kind, name) in KINDS {
             *self.found.entry(name).or_default() += verdict.count(kind);
         }
@@ -68,12 +71,18 @@ impl Report {
     }
 
     pub(crate) fn line(&self) -> String {
-        let Self { seeds, turns, events, gaps, tail, .. } = self;
+        let Self { seeds, turns, events, gaps, tails, .. } = self;
+        let tail: u64 = tails.values().sum();
         let mut line = format!("seeds {seeds} turns {turns} events {events} gaps {gaps} tail {tail}");
         for (_, name) in KINDS {
             line += &format!(" {name} {}", self.found.get(name).copied().unwrap_or(0));
         }
         line
+    }
+
+    /// Why the processes ended whose last events nobody got.
+    pub(crate) fn tails(&self) -> &BTreeMap<String, u64> {
+        &self.tails
     }
 
     pub(crate) fn json(&self, faults: &BTreeMap<String, u64>) -> Value {
@@ -85,7 +94,7 @@ impl Report {
         });
         let mut all = json!({
             "seeds": self.seeds, "turns": self.turns, "events": self.events, "gaps": self.gaps,
-            "tail": self.tail, "faults": faults, "failures": failures.collect::<Vec<_>>(),
+            "tail": self.tails.values().sum::<u64>(), "tails": self.tails, "faults": faults, "failures": failures.collect::<Vec<_>>(),
         });
         for (_, name) in KINDS {
             all[name] = json!(self.found.get(name).copied().unwrap_or(0));
@@ -117,8 +126,9 @@ mod tests {
     fn the_line_has_every_figure() {
         let mut report = Report::default();
         let lost = Finding { kind: Kind::Lost, count: 3, text: String::new() };
+        let tails = [("gone".to_owned(), 3), ("exited".to_owned(), 1)].into();
         let verdict =
-            Verdict { turns: 2, events: 30, gaps: 1, tail: 4, findings: vec![lost], ..Verdict::default() };
+            Verdict { tails, turns: 2, events: 30, gaps: 1, findings: vec![lost], ..Verdict::default() };
         report.add(&Verdict::default());
         assert!(report.is_clean());
         report.add(&verdict);

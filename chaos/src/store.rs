@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::log::{Line, Log};
+use crate::oracle::BROKEN;
 use crate::plan::{StoreFault, StoreTrouble};
 
 pub(crate) struct FaultyStore {
@@ -48,7 +49,7 @@ impl FaultyStore {
             let kind = match what {
                 StoreTrouble::Unavailable => "store-error",
                 StoreTrouble::Slow(_) => "slow-store",
-                StoreTrouble::Broken => "broken-store",
+                StoreTrouble::Broken => BROKEN,
             };
             self.log.write(Line::Trouble { kind: kind.to_owned() });
         }

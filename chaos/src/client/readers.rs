@@ -1,13 +1,13 @@
 //! Those who read a session's events, and log each.
 
 use futures::StreamExt;
-use sandbox_agent_sdk::{From, Session, Subscription};
+use sandbox_agent_sdk::{Error, From, Session, Subscription};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::Calls;
 use crate::limits;
-use crate::log::Line;
+use crate::log::{Line, Log};
 
 /// The readers of one session; they end with this.
 pub(crate) struct Readers {
@@ -47,11 +47,15 @@ impl Readers {
         let (positions, position) = watch::channel(0);
         let (mut events, log, reader) = (session.events(from), self.calls.log.clone(), name.clone());
         let task = tokio::spawn(async move {
-            // An error is the end: the session's store failed, or it was closed.
-            while let Some(Ok(event)) = events.next().await {
-                let (index, id) = (event.event_index, event.id.clone());
-                log.write(Line::Saw { reader: reader.clone(), index, id });
-                positions.send_replace(index);
+            while let Some(event) = events.next().await {
+                match event {
+                    Ok(event) => {
+                        let (index, id) = (event.event_index, event.id.clone());
+                        log.write(Line::Saw { reader: reader.clone(), index, id });
+                        positions.send_replace(index);
+                    }
+                    Err(error) => failed(&log, &reader, &error),
+                }
             }
         });
         self.streams.push(Stream { name, position, task: task.abort_handle() });
@@ -69,16 +73,18 @@ impl Readers {
     /// Waits until everybody has read what is stored now.
     pub(super) async fn catch_up(&mut self, upto: u64) {
         for Stream { name, position, .. } in &mut self.streams {
-            let reached = position.wait_for(|position| *position >= upto);
+            // One that has ended is not waited for; what it should have read is said all the same.
+            let reached = async { position.wait_for(|position| *position >= upto).await.is_ok() };
             if self.calls.bounded("a stream's events", limits::READING, reached).await.is_some() {
                 self.calls.log.write(Line::Expected { reader: name.clone(), upto });
             }
         }
         for (name, subscription) in &self.callbacks {
             let _standstill = Standstill::begin();
-            let caught_up = self.calls.bounded("caught_up", limits::READING, subscription.caught_up()).await;
-            if caught_up.is_some() {
-                self.calls.log.write(Line::Expected { reader: name.clone(), upto });
+            match self.calls.bounded("caught_up", limits::READING, subscription.caught_up()).await {
+                Some(Err(error)) => failed(&self.calls.log, name, &error),
+                Some(Ok(())) => self.calls.log.write(Line::Expected { reader: name.clone(), upto }),
+                None => {}
             }
         }
     }
@@ -94,6 +100,10 @@ impl Drop for Readers {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+fn failed(log: &Log, reader: &str, error: &Error) {
+    log.write(Line::ReaderFailed { reader: reader.to_owned(), error: format!("{error:?}") });
 }
 
 /// Paused time stands still as long as this lives: tokio does not move it on while blocking work

@@ -55,8 +55,10 @@ impl Comparison<'_> {
                     brief(&sent.line)
                 )),
                 None if record.is_named(id) || self.came_by_post(sent) => {}
-                None if record.ended.is_some_and(|last| id > last) => verdict.tail += 1,
-                None => lost.push(format!("{id} {}", brief(&sent.line))),
+                None => match record.end.as_ref().filter(|end| id > end.last) {
+                    Some(end) => *verdict.tails.entry(end.reason.clone()).or_default() += 1,
+                    None => lost.push(format!("{id} {}", brief(&sent.line))),
+                },
             }
         }
         if !lost.is_empty() {
@@ -85,6 +87,20 @@ impl Comparison<'_> {
         }
         self.gaps(&place, verdict);
         self.replays(&place, verdict);
+        self.end(&place, verdict);
+    }
+
+    /// A process that is said to have ended has.
+    fn end(&self, place: &str, verdict: &mut Verdict) {
+        let Some(end) = &self.record.end else { return };
+        let late = self.process.sent.iter().filter(|sent| sent.at_ms > end.at_ms + LAST_WORDS_MS).count();
+        if late > 0 {
+            let text = format!(
+                "{place}: it is said to have ended ({}), and wrote {late} events long after",
+                end.reason
+            );
+            verdict.find(Kind::Lost, late as u64, text);
+        }
     }
 
     /// What the agent wrote, by the ids that the server gave it; its exit took one of them.
@@ -128,7 +144,7 @@ impl Comparison<'_> {
     }
 
     fn is_proven(&self, gap: &Span) -> bool {
-        let died = self.record.agent_exited.is_some() || self.record.ended.is_some();
+        let died = self.record.agent_exited.is_some() || self.record.end.is_some();
         let at_the_end =
             died && self.process.sent.last().is_none_or(|sent| sent.at_ms <= gap.at_ms + LAST_WORDS_MS);
         at_the_end || gap.to + RING <= self.written_by(gap.at_ms)

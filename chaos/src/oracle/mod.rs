@@ -18,6 +18,7 @@ mod verdict;
 pub(crate) use verdict::Finding;
 pub(crate) use verdict::{Kind, Verdict};
 
+pub(crate) use readers::BROKEN;
 use record::Record;
 
 /// How many of its newest events the server keeps for a reader that comes back.

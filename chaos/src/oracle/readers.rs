@@ -6,6 +6,9 @@ use super::verdict::{Kind, Verdict};
 use crate::history::Recorded;
 use crate::log::{Entry, Line};
 
+/// What the log says of a store that failed for good.
+pub(crate) const BROKEN: &str = "broken-store";
+
 struct Reader<'a> {
     session: &'a str,
     position: u64,
@@ -17,8 +20,20 @@ pub(super) fn judge(client: &[Entry], sessions: &[Recorded], verdict: &mut Verdi
     let sessions: HashMap<&str, &Recorded> =
         sessions.iter().map(|session| (session.id.as_str(), session)).collect();
     let mut readers: HashMap<&str, Reader<'_>> = HashMap::new();
+    // Only a store that broke is a reason to end a reader.
+    let mut broken = false;
     for entry in client {
         match &entry.line {
+            Line::Trouble { kind } => broken |= kind == BROKEN,
+            Line::ReaderFailed { reader, error } => {
+                if let Some(at) = readers.get_mut(reader.as_str()).filter(|at| !at.failed) {
+                    at.failed = true;
+                    if !broken {
+                        let text = format!("session {}, reader {reader}: it ended with {error}", at.session);
+                        verdict.find(Kind::SilentGap, 1, text);
+                    }
+                }
+            }
             Line::Subscribed { reader, session, after } => {
                 readers.insert(reader, Reader { session, position: *after, failed: false });
             }

@@ -18,6 +18,13 @@ pub(super) struct Span {
     pub(super) at_ms: i64,
 }
 
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct End {
+    pub(super) last: u64,
+    pub(super) reason: String,
+    pub(super) at_ms: i64,
+}
+
 #[derive(Debug)]
 pub(super) struct Record<'a> {
     pub(super) session: &'a str,
@@ -32,8 +39,8 @@ pub(super) struct Record<'a> {
     pub(super) by_post: HashMap<String, u64>,
     pub(super) gaps: Vec<Span>,
     pub(super) replayed: Vec<Span>,
-    /// The last SSE id that was seen before the process's end, where that is stored.
-    pub(super) ended: Option<u64>,
+    /// The process's end, as far as that is stored with the last id that was seen.
+    pub(super) end: Option<End>,
     /// The JSON text of the handshake's id.
     pub(super) initialize: Option<String>,
     pub(super) agent_exited: Option<u64>,
@@ -47,6 +54,7 @@ struct Note {
     from: Option<u64>,
     to: Option<u64>,
     last_event_id: Option<u64>,
+    reason: Option<String>,
 }
 
 impl<'a> Record<'a> {
@@ -73,7 +81,7 @@ impl<'a> Record<'a> {
             by_post: HashMap::new(),
             gaps: Vec::new(),
             replayed: Vec::new(),
-            ended: None,
+            end: None,
             initialize: None,
             agent_exited: None,
         }
@@ -116,8 +124,11 @@ impl<'a> Record<'a> {
                 self.order.extend([span.from, span.to]);
                 self.gaps.push(span);
             }
-            ("_sandbox_agent/replayed", Some(span)) => self.replayed.push(span),
-            (envelope::PROCESS_ENDED, _) => self.ended = self.ended.max(note.last_event_id),
+            (envelope::REPLAYED, Some(span)) => self.replayed.push(span),
+            (envelope::PROCESS_ENDED, _) => {
+                let reason = note.reason.unwrap_or_default();
+                self.end = note.last_event_id.map(|last| End { last, reason, at_ms: event.created_at });
+            }
             _ => {}
         }
     }

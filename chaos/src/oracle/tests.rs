@@ -119,7 +119,7 @@ fn a_whole_history_is_clean() {
     story.writes(&json!({"jsonrpc": "2.0", "id": "1", "result": {"stopReason": "end_turn"}}));
     let verdict = story.stores([7]).reads(1..=9).judged();
     assert_eq!(verdict.findings, []);
-    assert_eq!((verdict.turns, verdict.events, verdict.gaps, verdict.tail), (1, 7, 0, 0));
+    assert_eq!((verdict.turns, verdict.events, verdict.gaps, verdict.tail()), (1, 7, 0, 0));
 }
 
 #[test]
@@ -168,7 +168,13 @@ fn the_tail_is_what_was_written_behind_a_stored_end() {
     let ended =
         Story::new(9).stores(1..=7).note("process_ended", json!({"lastEventId": 7, "reason": "gone"}), 8);
     let verdict = ended.judged();
-    assert_eq!((verdict.findings, verdict.tail), (vec![], 3));
+    assert_eq!((verdict.tails.get("gone"), verdict.findings), (Some(&3), vec![]));
+    let alive = Story::new(9).stores(1..=7).note(
+        "process_ended",
+        json!({"lastEventId": 7, "reason": "gone"}),
+        -9_998,
+    );
+    assert_eq!(alive.found(), [(Kind::Lost, 7)]);
     let too_late = Story::new(9).stores(1..=7).note("process_ended", json!({"lastEventId": 9}), 8);
     assert_eq!(too_late.found(), [(Kind::Lost, 2)]);
     let without_an_id = Story::new(9).stores(1..=7).note("process_ended", json!({"reason": "closed"}), 8);
@@ -200,7 +206,7 @@ fn a_gap_counts_when_the_process_died() {
     };
     assert_eq!(gap(25).found(), []);
     // It lived on for long.
-    assert_eq!(gap(-20_000).found(), [(Kind::Lost, 2)]);
+    assert_eq!(gap(-20_000).found(), [(Kind::Lost, 2), (Kind::Lost, 21)]);
 }
 
 #[test]
@@ -285,6 +291,16 @@ fn readers_see_all_once_in_order() {
     let expected = Line::Expected { reader: "r".into(), upto: 7 };
     assert_eq!(story().reads(1..=6).logs(expected.clone()).found(), [(Kind::SilentGap, 1)]);
     assert_eq!(story().reads(1..=7).logs(expected).found(), []);
+}
+
+#[test]
+fn a_reader_may_fail_only_with_the_store() {
+    let failed = Line::ReaderFailed { reader: "r".into(), error: "e".into() };
+    let expected = Line::Expected { reader: "r".into(), upto: 7 };
+    let story = || Story::new(5).stores(1..=6).reads(1..=3);
+    assert_eq!(story().logs(failed.clone()).logs(expected.clone()).found(), [(Kind::SilentGap, 1)]);
+    let broken = Line::Trouble { kind: super::BROKEN.into() };
+    assert_eq!(story().logs(broken).logs(failed).logs(expected).found(), []);
 }
 
 #[test]

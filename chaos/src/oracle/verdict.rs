@@ -1,5 +1,7 @@
 //! What the oracle found.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -29,8 +31,8 @@ pub(crate) struct Verdict {
     /// Events of agents that are stored.
     pub(crate) events: u64,
     pub(crate) gaps: u64,
-    /// What processes wrote and nobody could have after their end.
-    pub(crate) tail: u64,
+    /// What processes wrote behind the last event that was seen of them, by why they ended.
+    pub(crate) tails: BTreeMap<String, u64>,
     /// Prompts that made the agent exit.
     pub(crate) agent_exits: u64,
     pub(crate) findings: Vec<Finding>,
@@ -39,6 +41,10 @@ pub(crate) struct Verdict {
 impl Verdict {
     pub(super) fn find(&mut self, kind: Kind, count: u64, text: String) {
         self.findings.push(Finding { kind, count, text });
+    }
+
+    pub(crate) fn tail(&self) -> u64 {
+        self.tails.values().sum()
     }
 
     pub(crate) fn count(&self, kind: Kind) -> u64 {
