@@ -97,3 +97,6 @@ impl Pending {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod model;

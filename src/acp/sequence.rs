@@ -171,6 +171,9 @@ impl<T> Sequence<T> {
 }
 
 #[cfg(test)]
+mod model;
+
+#[cfg(test)]
 mod tests {
     use super::Step::{Deliver, Gap, Refill};
     use super::*;

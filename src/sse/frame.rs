@@ -86,6 +86,12 @@ fn head_of(event: &[u8]) -> Bytes {
     Bytes::copy_from_slice(&event[..event.len().min(HEAD)])
 }
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod reference;
+
+#[cfg(test)]
+mod model;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -55,6 +55,9 @@ fn delays() -> ExponentialBackoff {
 }
 
 #[cfg(test)]
+mod model;
+
+#[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
