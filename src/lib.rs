@@ -84,6 +84,9 @@ mod acp;
 mod builder;
 mod client;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod limits;
 mod metrics;

@@ -3,6 +3,8 @@
 mod budget;
 mod event;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod reconnect;
 mod stream;
 

@@ -1,4 +1,5 @@
 //! The project's chores: `cargo xtask test`, `cargo xtask bench NAME` and `cargo xtask chaos`.
+//! The project's chores: `cargo xtask test`, `cargo xtask fuzz` and `cargo xtask bench NAME`.
 
 use std::process::ExitCode;
 
@@ -7,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 use crate::bench::BenchOptions;
 use crate::chaos::ChaosOptions;
+use crate::fuzz::FuzzOptions;
 use crate::parts::TestOptions;
 use crate::workspace::Workspace;
 
@@ -15,6 +17,7 @@ mod chaos;
 mod command;
 mod crates;
 mod examples;
+mod fuzz;
 mod parts;
 mod sandbox;
 mod server;
@@ -33,6 +36,8 @@ struct Cli {
 enum Chore {
     /// Run every part of the test gate, the real server included
     Test(TestOptions),
+    /// Fuzz what reads foreign bytes
+    Fuzz(FuzzOptions),
     /// Run one bench against the real server
     Bench(BenchOptions),
     /// Drive sessions through seeded faults, and prove that nothing was lost
@@ -52,6 +57,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<()> {
     match cli.chore {
         Chore::Test(options) => parts::run(&options, Workspace::load),
+        Chore::Fuzz(options) => fuzz::run(&Workspace::load()?, &options),
         Chore::Bench(options) => bench::run(&Workspace::load()?, &options),
         Chore::Chaos(options) => chaos::run(&Workspace::load()?, &options),
     }

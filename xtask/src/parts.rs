@@ -10,6 +10,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::workspace::{TESTKIT, Workspace};
 use crate::{chaos, command, examples, server, trees};
+use crate::{command, examples, fuzz, server, trees};
 
 /// A part makes what it needs by itself, so any of them can run alone.
 struct Part {
@@ -25,6 +26,7 @@ const PARTS: [Part; 7] = [
     Part { name: "doctests", what: "every code block of the documentation", run: doctests },
     Part { name: "examples", what: "every example, against the real server", run: examples::run },
     Part { name: "chaos", what: "20 seeds of faults, on the real server", run: chaos::gate },
+    Part { name: "fuzz", what: "every fuzz target, 10 s each", run: fuzz::part },
     Part { name: "trees", what: "what each package may depend on", run: trees::run },
 ];
 

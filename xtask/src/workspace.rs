@@ -15,6 +15,8 @@ pub(crate) const TESTKIT: &str = "sandbox-agent-testkit";
 pub(crate) const BENCHES: &str = "sandbox-agent-benches";
 /// The program that breaks things, and its name.
 pub(crate) const CHAOS: &str = "sandbox-agent-chaos";
+/// The fuzz targets.
+pub(crate) const FUZZ: &str = "sandbox-agent-fuzz";
 
 /// The workspace around the current directory.
 #[derive(Debug)]
