@@ -8,11 +8,14 @@ mod support;
 mod busy;
 mod delivery;
 mod events;
+mod ids;
 mod lifecycle;
 mod limits;
 mod permissions;
 mod reattach;
 mod resume;
+mod secrets;
+mod sizes;
 mod stores;
 mod streams;
 
