@@ -43,7 +43,7 @@ pub(crate) fn run(workspace: &Workspace, options: &FuzzOptions) -> Result<()> {
     let bins = package.targets.iter().filter(|target| target.is_bin());
     let names: Vec<_> = bins.map(|target| target.name.as_str()).collect();
     let wanted = |name: &&str| options.target.as_ref().is_none_or(|target| target == name);
-    if !names.iter().any(|name| wanted(name)) {
+    if !names.iter().any(wanted) {
         bail!("no such target; there are: {}", names.join(", "));
     }
     let host = host()?;

@@ -1,5 +1,7 @@
 //! Requests and what becomes of them, beside a reference that keeps each one's state.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 
 use proptest::collection::vec;
