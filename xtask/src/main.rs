@@ -1,5 +1,4 @@
-//! The project's chores: `cargo xtask test`, `cargo xtask bench NAME` and `cargo xtask chaos`.
-//! The project's chores: `cargo xtask test`, `cargo xtask fuzz` and `cargo xtask bench NAME`.
+//! The project's chores: `cargo xtask test`, `bench NAME`, `chaos` and `fuzz`.
 
 use std::process::ExitCode;
 

@@ -9,8 +9,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use crate::workspace::{TESTKIT, Workspace};
-use crate::{chaos, command, examples, server, trees};
-use crate::{command, examples, fuzz, server, trees};
+use crate::{chaos, command, examples, fuzz, server, trees};
 
 /// A part makes what it needs by itself, so any of them can run alone.
 struct Part {
@@ -19,7 +18,7 @@ struct Part {
     run: fn(&Workspace) -> Result<()>,
 }
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     Part { name: "server", what: "install the real server from npm", run: install_server },
     Part { name: "agent", what: "build the scripted agent that the server runs", run: build_agent },
     Part { name: "tests", what: "every test of the workspace, ignored ones too", run: tests },
