@@ -55,6 +55,10 @@ pub enum Kind<'a> {
 
 /// Reads the head of an envelope; anything unreadable is [`Kind::Other`].
 pub fn kind(payload: &RawValue) -> Kind<'_> {
+    // An array of two would be read as the two members.
+    if !payload.get().trim_start().starts_with('{') {
+        return Kind::Other;
+    }
     let Ok(head) = serde_json::from_str::<Head<'_>>(payload.get()) else {
         return Kind::Other;
     };

@@ -38,7 +38,7 @@ pub enum GapCause {
 impl Gap {
     /// How many events are missing.
     pub fn missing(&self) -> u64 {
-        self.to.saturating_sub(self.from) + 1
+        self.to.saturating_sub(self.from).saturating_add(1)
     }
 
     /// The gap that an envelope stands for.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::link::Link;
 use super::reader::Signal;
 use crate::error::{Delivery, Error, ErrorKind, Limit, Result};
-use crate::http::{accept, read_capped, transport};
+use crate::http::{read_capped, transport};
 use crate::sse::Reconnect;
 
 /// The stream's copy of an answer comes within milliseconds of the POST's; later, it was lost.
@@ -91,7 +91,7 @@ impl Link {
     }
 
     async fn post(&self, body: &str) -> Result<Box<RawValue>> {
-        let response = accept(self.send(body).await?).await?;
+        let response = self.http.accept(self.send(body).await?).await?;
         self.set_started();
         let body = read_capped(response, self.limits.event_bytes).await?;
         serde_json::from_slice(&body).map_err(|error| {
@@ -148,7 +148,7 @@ impl Link {
     }
 
     async fn take(&self, payload: &RawValue) -> Result<()> {
-        accept(self.send(payload.get()).await?).await.map(drop)
+        self.http.accept(self.send(payload.get()).await?).await.map(drop)
     }
 
     /// Ends the process, within 2 s.

@@ -75,6 +75,11 @@ impl<T> Sequence<T> {
         self.stalled = true;
     }
 
+    /// A new stream begins after what is done: it may bring what the one before it had passed over.
+    pub(crate) fn reconnected(&mut self) {
+        self.passed = self.done;
+    }
+
     /// The stream has nothing more to give: what is missing from now on is missing for another reason.
     pub(crate) fn kept_up(&mut self) {
         self.stalled = false;
@@ -100,6 +105,8 @@ impl<T> Sequence<T> {
     /// The refill of `after..=until` ended. It saw every event that the server held up to `covered`.
     pub(crate) fn refilled(&mut self, after: u64, until: u64, covered: u64, steps: &mut Vec<Step<T>>) {
         self.refilling = false;
+        // What a new stream has yet to pass it may still bring.
+        let until = until.min(self.passed);
         if covered > after {
             self.fruitless = 0;
             self.give_up(covered.min(until), steps);

@@ -67,7 +67,11 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
                 self.arrive(id, way, data, permit);
             }
             Signal::Unreadable { id, way, too_large, head } => self.unreadable(id, way, too_large, &head),
-            Signal::Connected | Signal::Probe => self.probe(),
+            Signal::Connected => {
+                self.sequence.reconnected();
+                self.probe();
+            }
+            Signal::Probe => self.probe(),
             Signal::Heartbeat => {
                 self.sequence.kept_up();
                 if !self.link.pending.is_empty() {

@@ -16,6 +16,9 @@ use crate::error::{Delivery, Error, ErrorKind, Result};
 /// A response body that is no event is read up to this size; nothing of the server's is larger.
 const MAX_BODY: usize = 1024 * 1024;
 
+/// A header's value of fewer bytes is no secret, and taking it out would make an error unreadable.
+const SECRET: usize = 4;
+
 /// The server, as seen by one SDK.
 #[derive(Clone)]
 pub(crate) struct Http {
@@ -82,7 +85,7 @@ impl Http {
     /// One health check, within `limit`.
     pub(crate) async fn health(&self, limit: Duration) -> Result<()> {
         let request = self.request(Method::GET, &["v1", "health"]).timeout(limit);
-        accept(request.send().await.map_err(transport)?).await?;
+        self.accept(request.send().await.map_err(transport)?).await?;
         Ok(())
     }
 }
@@ -115,13 +118,31 @@ pub(crate) fn transport(error: reqwest::Error) -> Error {
         .with_delivery(delivery)
 }
 
-/// Passes a success on and turns anything else into its error.
-pub(crate) async fn accept(response: Response) -> Result<Response> {
+impl Http {
+    /// Passes a success on and turns anything else into its error, without what we sent: a proxy may
+    /// show the headers of a request that it refuses.
+    pub(crate) async fn accept(&self, response: Response) -> Result<Response> {
+        accept(response, |body| self.redact(body)).await
+    }
+
+    fn redact(&self, body: Vec<u8>) -> Vec<u8> {
+        let secrets = self.headers.values().filter_map(|value| value.to_str().ok());
+        let words = secrets.flat_map(|secret| [secret, secret.strip_prefix("Bearer ").unwrap_or(secret)]);
+        let words: Vec<_> = words.filter(|word| word.len() >= SECRET).collect();
+        if !words.iter().any(|word| body.windows(word.len()).any(|part| part == word.as_bytes())) {
+            return body;
+        }
+        let text = String::from_utf8_lossy(&body).into_owned();
+        words.iter().fold(text, |text, word| text.replace(word, "…")).into_bytes()
+    }
+}
+
+async fn accept(response: Response, redact: impl Fn(Vec<u8>) -> Vec<u8>) -> Result<Response> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
     }
-    let body = read_capped(response, MAX_BODY).await.unwrap_or_default();
+    let body = redact(read_capped(response, MAX_BODY).await.unwrap_or_default());
     let problem = Problem::read(status.as_u16(), &body);
     Err(match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {

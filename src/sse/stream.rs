@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::event::{self, SseEvent};
 use super::frame::{Frame, Framer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::http::{Http, accept, transport};
+use crate::http::{Http, transport};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// A stream has no end of its own, whatever total limit the caller's HTTP client sets on a request.
@@ -77,7 +77,7 @@ impl EventSource {
             request = request.header(LAST_EVENT_ID, after);
         }
         // The body of a refusal is part of what may not come.
-        let response = async { accept(request.send().await.map_err(transport)?).await };
+        let response = async { http.accept(request.send().await.map_err(transport)?).await };
         let response = timeout(silence, response).await.map_err(|_| dead(silence))??;
         Ok(Self { response, framer: Framer::new(max_event), silence })
     }
