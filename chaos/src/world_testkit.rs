@@ -103,9 +103,11 @@ impl World for Testkit<'_> {
     }
 
     async fn kill_server(&self, down: Duration) -> Result<()> {
+        // The agents end with it, not when it is started again.
+        self.sandbox.restart().await?;
         self.sandbox.stop_listening().await;
         sleep(down).await;
-        Ok(self.sandbox.restart().await?)
+        Ok(self.sandbox.listen_again().await?)
     }
 
     /// Nothing of it gets to the store any more, and its connections end.

@@ -119,7 +119,7 @@ fn a_whole_history_is_clean() {
     story.writes(&json!({"jsonrpc": "2.0", "id": "1", "result": {"stopReason": "end_turn"}}));
     let verdict = story.stores([7]).reads(1..=9).judged();
     assert_eq!(verdict.findings, []);
-    assert_eq!((verdict.turns, verdict.events, verdict.gaps, verdict.tail()), (1, 7, 0, 0));
+    assert_eq!((verdict.turns, verdict.events, verdict.gaps, verdict.tails.len()), (1, 7, 0, 0));
 }
 
 #[test]

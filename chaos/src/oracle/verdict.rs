@@ -43,10 +43,6 @@ impl Verdict {
         self.findings.push(Finding { kind, count, text });
     }
 
-    pub(crate) fn tail(&self) -> u64 {
-        self.tails.values().sum()
-    }
-
     pub(crate) fn count(&self, kind: Kind) -> u64 {
         self.findings.iter().filter(|finding| finding.kind == kind).map(|finding| finding.count).sum()
     }
