@@ -56,10 +56,17 @@ pub(crate) fn processes_of_file(path: &Path) -> Result<Vec<Process>> {
     };
     let mut processes = Processes::default();
     for line in whole_lines(&String::from_utf8_lossy(&text)) {
-        let Logged { pid, dir, at_ms, line } = serde_json::from_str(line).with_context(|| line.to_owned())?;
+        let Logged { pid, dir, at_ms, line } = entry(line)?;
         processes.add(pid, dir == "out", at_ms, line);
     }
     Ok(processes.all)
+}
+
+/// An entry; a kill may have left half of another one before it, whose line was never sent.
+/// Quotes within an entry are escaped, so that only its beginning has this sign.
+fn entry(line: &str) -> Result<Logged> {
+    let start = line.rfind("{\"").unwrap_or(0);
+    serde_json::from_str(&line[start..]).with_context(|| line.to_owned())
 }
 
 /// The processes of an in-process server.
@@ -124,8 +131,19 @@ pub(crate) async fn recorded(store: &dyn SessionPersistDriver) -> Result<Vec<Rec
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn half_an_entry_before_a_whole_one_is_passed_over() {
+        let whole = r#"{"pid":7,"dir":"out","at_ms":1,"line":"{\"a\":{\"b\":1}}"}"#;
+        for before in ["", &whole[..30], &whole[..50]] {
+            let read = entry(&format!("{before}{whole}")).unwrap();
+            assert_eq!((read.pid, read.line.as_str()), (7, r#"{"a":{"b":1}}"#));
+        }
+        assert!(entry(&whole[..50]).is_err());
+    }
 
     #[test]
     fn a_handshake_begins_a_process_also_under_a_number_that_was_there() {

@@ -99,8 +99,12 @@ impl Entries {
 }
 
 impl Log {
+    /// Appends to the file. A line that a kill cut short is taken away first.
     pub(crate) fn to_file(path: &Path, life: u32) -> Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
+        let text = std::fs::read(path)?;
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        file.set_len(whole as u64)?;
         Ok(Self { life, sink: Sink::File(Arc::new(file)) })
     }
 
@@ -163,5 +167,7 @@ mod tests {
         file.write_all(b"{\"life\":2,\"wh").unwrap();
         let expected = [Entry { life: 1, line: Line::Finished }, Entry { life: 2, line: saw }];
         assert_eq!(read(&path).unwrap(), expected);
+        Log::to_file(&path, 3).unwrap().write(Line::Finished);
+        assert_eq!(read(&path).unwrap().len(), 3);
     }
 }
