@@ -67,6 +67,7 @@ impl Fetch {
         let Link { http, server_id, limits, .. } = &*self.link;
         let mut source =
             EventSource::open(http, server_id, after, limits.heartbeat, limits.event_bytes).await?;
+        self.link.set_started();
         let mut covered = after;
         while until.is_none_or(|until| covered < until) {
             let item = match source.next_while_it_gives(QUIET).await {

@@ -138,6 +138,7 @@ impl Link {
         let _ = self.started.subscribe().wait_for(|started| *started).await;
     }
 
+    /// Whatever becomes of the answer to the call that starts it, a stream shows that the server has it.
     pub(super) fn set_started(&self) {
         self.started.send_replace(true);
     }

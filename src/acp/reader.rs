@@ -80,6 +80,7 @@ impl Reader {
         loop {
             let failure = match self.open().await {
                 Ok(source) => {
+                    self.link.set_started();
                     reconnect.opened(Instant::now());
                     self.link.counters.streams_opened.increment();
                     self.link.connected.send_replace(true);

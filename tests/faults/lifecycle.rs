@@ -12,7 +12,7 @@ use tokio::runtime;
 use tokio::time::timeout;
 
 use crate::support::store::{GatedStore, Operation};
-use crate::support::{request, said, stored};
+use crate::support::{recorded, request, said, stored};
 use crate::{PATIENCE, limits, sandbox, sdk_on, server, session};
 
 #[tokio::test]
@@ -155,4 +155,19 @@ async fn an_old_handle_says_what_became_of_its_session() {
     assert_eq!(*error.kind(), ErrorKind::Closed);
     assert!(error.to_string().contains("resume it"), "{error}");
     sdk.resume_session("one").await.unwrap().session.prompt("say yes").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_process_whose_every_answer_was_lost_is_not_started_a_second_time() {
+    let sandbox = sandbox().await;
+    sandbox.faults().next(On::post()).times(u64::MAX).cut_the_answer();
+    let (_sdk, session) = session(&sandbox).await;
+    session.prompt("say first").await.unwrap();
+    let process = server(&session);
+    sandbox.restart().await.unwrap();
+    // It may be told only now that the process is gone.
+    let _ = session.prompt("say second").await;
+    timeout(PATIENCE, session.prompt("say third")).await.unwrap().unwrap();
+    assert!(!sandbox.servers().contains(&process), "nobody takes it for the process that it was");
+    assert!(said(&recorded(&session).await).ends_with("third"));
 }
