@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::link::Link;
-use super::reader::{is_final, is_missing, signal};
+use super::reader::{is_final, signal};
 use super::sequence::Way;
 use crate::error::Result;
 use crate::sse::{Budget, EventSource, Item, Permit, Reconnect};
@@ -28,20 +28,6 @@ pub(super) struct Fetched {
     pub(super) covered: u64,
     /// It ended because the server had nothing more.
     pub(super) complete: bool,
-}
-
-impl Link {
-    /// Whether the server has the process, dead or alive.
-    pub(crate) async fn is_known(&self) -> Result<bool> {
-        let Link { http, server_id, limits, .. } = self;
-        let opened =
-            EventSource::open(http, server_id, self.done(), limits.heartbeat, limits.event_bytes).await;
-        match opened {
-            Ok(_) => Ok(true),
-            Err(error) if is_missing(&error) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
 }
 
 impl Fetch {

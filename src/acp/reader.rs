@@ -141,7 +141,7 @@ impl Reader {
 const STARTING: Duration = Duration::from_millis(25);
 
 /// Whether the server says that it has no such process. Anybody else's 404 says nothing.
-pub(super) fn is_missing(error: &Error) -> bool {
+fn is_missing(error: &Error) -> bool {
     error.problem().is_some_and(|problem| problem.status == 404 && problem.code() == "session_not_found")
 }
 

@@ -14,7 +14,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::builder::SandboxAgentBuilder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::Metrics;
-use crate::session::{Opened, Parts, PermissionPolicy, Session, SessionCore, SessionRequest, Setup, now_ms};
+use crate::session::{
+    Opened, Parts, PermissionPolicy, Session, SessionCore, SessionRequest, Setup, Wish, now_ms,
+};
 
 /// A sandbox-agent server, and the sessions that this process has on it.
 ///
@@ -190,8 +192,8 @@ impl SandboxAgent {
         let mut record = SessionRecord::new(&request.id, &request.agent, now_ms());
         record.session_init = Some(json!(request.setup));
         let core = SessionCore::start(self.shared.parts.clone(), record, request.permissions).await?;
-        core.set_wish(request.wish());
-        let opened = dropped.run_until_cancelled(self.handle(core.clone()).open()).await;
+        let opening = self.handle(core.clone()).open(request.wish());
+        let opened = dropped.run_until_cancelled(opening).await;
         if let Some(Ok(opened)) = opened {
             *slot = Some(core);
             return Ok(opened);
@@ -227,15 +229,14 @@ impl SandboxAgent {
         request: Option<SessionRequest>,
     ) -> Result<Opened> {
         let policy = request.as_ref().map(|request| request.permissions);
-        let wish = request.as_ref().map(SessionRequest::wish).unwrap_or_default();
+        let wish = request.as_ref().map_or_else(Wish::revive, SessionRequest::wish);
         if let Some(request) = request {
             let setup = request.setup.or(Setup::read(record.session_init.as_ref()));
             record.session_init = Some(json!(setup));
         }
-        record.destroyed_at = None;
         let core = match open(slot) {
             Some(core) => {
-                core.amend_record(record);
+                core.amend(|kept| kept.session_init = record.session_init);
                 if let Some(policy) = policy {
                     core.set_policy(policy);
                 }
@@ -249,8 +250,7 @@ impl SandboxAgent {
                 core
             }
         };
-        core.set_wish(wish);
-        self.handle(core).open().await
+        self.handle(core).open(wish).await
     }
 
     /// Runs to its end, also when the call that began it is dropped.

@@ -27,10 +27,10 @@ impl SandboxAgent {
         })?;
         self.apart(async move {
             *slot = None;
+            let claimed = core.claim_left_behind().await;
             let destroyed = core.change_record(|record| record.destroyed_at = Some(now_ms())).await;
-            core.claim_left_behind().await;
             core.shut_down(true).await;
-            destroyed
+            claimed.and(destroyed)
         })
         .await
     }
@@ -45,9 +45,9 @@ impl SandboxAgent {
         let Some(core) = self.core(&mut slot, id).await? else { return Ok(()) };
         self.apart(async move {
             *slot = None;
-            core.claim_left_behind().await;
+            let claimed = core.claim_left_behind().await;
             core.shut_down(true).await;
-            Ok(())
+            claimed
         })
         .await
     }

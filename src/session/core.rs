@@ -1,10 +1,11 @@
 //! What the parts of one session share.
 
 use std::fmt;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sandbox_agent_persist::{ListEventsRequest, PersistError, PersistErrorKind, SessionEvent, SessionRecord};
+use sandbox_agent_persist::{
+    ListEventsRequest, PersistError, PersistErrorKind, Sender, SessionEvent, SessionRecord,
+};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -14,12 +15,12 @@ use super::permission::{PermissionPolicy, Permissions};
 use super::queue::Queue;
 use super::recorder::{Recorder, Writer};
 use super::replay::Replay;
-use super::request::Wish;
 use super::runner;
 use super::state::State;
 use super::store::Store;
 use super::tail::{End, Tail};
-use crate::acp::{Gap, Link};
+use super::view;
+use crate::acp::Link;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Http;
 use crate::limits::Limits;
@@ -41,12 +42,12 @@ pub(crate) struct SessionCore {
     pub(crate) counters: Arc<Counters>,
     /// The agent process in use. The lock is held while one is opened.
     pub(crate) live: tokio::sync::Mutex<Option<Live>>,
-    /// The next prompt has to carry the history.
-    pub(crate) transcript_due: AtomicBool,
     /// Held while the record is stored, so that the last change is the one that stays.
     storing: tokio::sync::Mutex<()>,
     /// Ends the tasks; what was received is stored first.
     pub(crate) stop: CancellationToken,
+    /// After that, nothing more comes to be stored.
+    drained: CancellationToken,
     /// The SDK's own.
     sdk_stop: CancellationToken,
     shared: Mutex<Shared>,
@@ -61,8 +62,6 @@ struct Shared {
     link: Option<Arc<Link>>,
     /// The last process that was started, be the session open on it or not.
     opened_on: Option<String>,
-    /// What the session is to be brought to when it is opened next.
-    wish: Wish,
     /// When the agent last gave a sign of itself.
     activity: Instant,
 }
@@ -115,14 +114,12 @@ impl SessionCore {
             replay: Replay::default(),
             counters,
             live: tokio::sync::Mutex::new(None),
-            transcript_due: AtomicBool::new(false),
             shared: Mutex::new(Shared {
                 record,
                 policy,
                 stored: false,
                 link: None,
                 opened_on: None,
-                wish: Wish::default(),
                 activity: Instant::now(),
             }),
             http,
@@ -131,10 +128,11 @@ impl SessionCore {
             runtime,
             storing: tokio::sync::Mutex::default(),
             stop,
+            drained: CancellationToken::new(),
             sdk_stop,
         });
         let journal = Journal::new(core.id.clone(), core.store.clone(), core.tail.clone());
-        let writer = Writer { journal, entries, stop: core.stop.clone(), listener: core.clone() };
+        let writer = Writer { journal, entries, stop: core.drained.clone(), listener: core.clone() };
         let (ended, writing) = (core.clone(), core.runtime.spawn(writer.run()));
         core.runtime.spawn(async move {
             if writing.await.is_err() {
@@ -143,7 +141,15 @@ impl SessionCore {
             }
             ended.end();
         });
-        core.runtime.spawn(runner::run(core.clone()));
+        let (ended, running) = (core.clone(), core.runtime.spawn(runner::run(core.clone())));
+        core.runtime.spawn(async move {
+            if running.await.is_err() {
+                ended.tail.end(End::Failed(Error::protocol("the session's runner panicked")));
+                ended.end();
+                ended.queue.close();
+            }
+            ended.drained.cancel();
+        });
         Ok(core)
     }
 
@@ -151,56 +157,51 @@ impl SessionCore {
         self.shared().record.clone()
     }
 
-    /// Changes the record in memory; it is stored when the session is opened on a process.
-    pub(crate) fn amend_record(&self, record: SessionRecord) {
-        self.shared().record = record;
-    }
-
     /// Changes the record, in memory and in the store.
     pub(crate) async fn change_record(&self, change: impl FnOnce(&mut SessionRecord)) -> Result<()> {
-        {
-            let mut shared = self.shared();
-            let before = shared.record.clone();
-            change(&mut shared.record);
-            if shared.record == before && shared.stored {
-                return Ok(());
-            }
-            shared.stored = false;
-        }
+        self.amend(change);
+        self.store_record().await
+    }
+
+    /// Changes the record in memory; it is stored with the next change at the latest.
+    pub(crate) fn amend(&self, change: impl FnOnce(&mut SessionRecord)) {
+        let mut shared = self.shared();
+        let before = shared.record.clone();
+        change(&mut shared.record);
+        shared.stored &= shared.record == before;
+    }
+
+    /// Stores the record as it is, unless the store has it so.
+    pub(super) async fn store_record(&self) -> Result<()> {
         let _storing = self.storing.lock().await;
-        let record = self.record();
+        let (record, stored) = {
+            let shared = self.shared();
+            (shared.record.clone(), shared.stored)
+        };
+        if stored {
+            return Ok(());
+        }
         self.store.call(|| self.store.driver.update_session(record.clone())).await?;
         let mut shared = self.shared();
         shared.stored = shared.record == record;
         Ok(())
     }
 
-    /// Takes over what another SDK may have written since: on which process the session is, and how.
-    pub(super) async fn refresh_record(&self) -> Result<()> {
+    /// Takes over what another SDK may have written since: on which process the session is, how, and
+    /// whether at all.
+    pub(crate) async fn refresh_record(&self) -> Result<()> {
         let Some(stored) = self.store.call(|| self.store.driver.get_session(&self.id)).await? else {
             return Ok(());
         };
-        let mut shared = self.shared();
-        let record = &mut shared.record;
-        record.agent_session_id = stored.agent_session_id;
-        record.last_connection_id = stored.last_connection_id;
-        record.modes = stored.modes;
-        record.config_options = stored.config_options;
-        record.extra = stored.extra;
+        self.amend(|record| {
+            record.agent_session_id = stored.agent_session_id;
+            record.last_connection_id = stored.last_connection_id;
+            record.destroyed_at = stored.destroyed_at;
+            record.modes = stored.modes;
+            record.config_options = stored.config_options;
+            record.extra = stored.extra;
+        });
         Ok(())
-    }
-
-    /// What the next opening brings the session to, whatever it was before.
-    pub(crate) fn set_wish(&self, wish: Wish) {
-        self.shared().wish = wish;
-    }
-
-    pub(super) fn wish(&self) -> Wish {
-        self.shared().wish.clone()
-    }
-
-    pub(super) fn grant_wish(&self) {
-        self.shared().wish = Wish::default();
     }
 
     pub(crate) fn policy(&self) -> PermissionPolicy {
@@ -234,9 +235,10 @@ impl SessionCore {
         self.counters.events_stored.increment();
         self.counters.bytes_stored.add(event.payload.get().len() as u64);
         let Some(ticket) = self.queue.current() else { return };
-        match Gap::read(&event.payload) {
+        match view::gap(event) {
             Some(gap) => ticket.saw_gap(gap.missing()),
-            None => ticket.saw_event(),
+            None if event.sender == Sender::Agent => ticket.saw_event(),
+            None => {}
         }
     }
 

@@ -85,6 +85,7 @@ const UPDATE: &str = "session/update";
 impl Listener for Arc<SessionCore> {
     /// Lists a permission request, so that whoever sees the event can answer it.
     fn stored(&self, link: &Arc<Link>, event: &SessionEvent) {
+        self.meter(event);
         // Looked for before parsing: nearly all that comes is something else.
         if !event.payload.get().contains(ASK) {
             return;
@@ -105,8 +106,17 @@ impl Listener for Arc<SessionCore> {
         }
     }
 
+    /// What an agent answered ends what waits for it here, although its copy may never come.
+    fn theirs_shown(&self, event: &Arc<SessionEvent>) {
+        if event.sender == Sender::Agent
+            && let Kind::Response { id } = envelope::kind(&event.payload)
+            && let Some(link) = self.link().filter(|link| link.server_id == event.connection_id)
+        {
+            link.pending.complete(id, Ok(event.clone()));
+        }
+    }
+
     fn shown(&self, link: &Arc<Link>, event: &Arc<SessionEvent>) {
-        self.meter(event);
         match envelope::kind(&event.payload) {
             Kind::Response { id } => {
                 link.pending.complete(id, Ok(event.clone()));
@@ -134,6 +144,18 @@ impl Listener for Arc<SessionCore> {
             Some(Entry { draft: Some(draft), then: Then::Dispatch(link.clone()) })
         });
         recovered.collect()
+    }
+}
+
+/// Another SDK that reads the same process answers the same.
+pub(super) fn answered_already(error: Error) -> Result<(), Error> {
+    if *error.kind() == ErrorKind::PermissionGone { Ok(()) } else { Err(error) }
+}
+
+/// The past is told again no longer; what was is noted.
+pub(super) fn end_replay(core: &SessionCore, link: &Arc<Link>) {
+    if let Some(run) = core.replay.end(&link.server_id) {
+        core.recorder.record(Entry { draft: replay_draft(link, run), then: Then::Dispatch(link.clone()) });
     }
 }
 
@@ -166,13 +188,15 @@ fn remember(core: &Arc<SessionCore>, event: &SessionEvent) {
     if !text.contains("current_mode_update") && !text.contains("config_option_update") {
         return;
     }
-    let mut settings = Settings::recorded(&core.record());
-    if !settings.update(&event.payload) {
-        return;
-    }
+    // In memory at once, so that two that come together are both kept.
+    core.amend(|record| {
+        let mut settings = Settings::recorded(record);
+        settings.update(&event.payload);
+        settings.record(record);
+    });
     let core = core.clone();
     core.runtime.clone().spawn(async move {
-        if let Err(error) = core.change_record(|record| settings.record(record)).await {
+        if let Err(error) = core.store_record().await {
             tracing::warn!(session = %core.id, %error, "the agent's settings could not be kept");
         }
     });
@@ -192,6 +216,9 @@ fn ask(core: &Arc<SessionCore>, link: &Arc<Link>, rpc_id: &str, event: &SessionE
         tool_call: asked.tool_call,
         options: asked.options,
     };
+    if core.permissions.is_answered(&link.server_id, rpc_id) {
+        return;
+    }
     core.counters.permissions_asked.increment();
     let Some(option) = request.by_policy(core.policy()) else {
         if !core.permissions.has_listener() {
@@ -202,7 +229,10 @@ fn ask(core: &Arc<SessionCore>, link: &Arc<Link>, rpc_id: &str, event: &SessionE
     let (core, link, rpc_id) = (core.clone(), link.clone(), rpc_id.to_owned());
     core.runtime.clone().spawn(async move {
         let outcome = json!({ "outcome": { "outcome": "selected", "optionId": option } });
-        if let Err(error) = core.reply(&link, &rpc_id, Ok(outcome)).await {
+        if let Err(error) = core.reply(&link, &rpc_id, 1, Ok(outcome)).await {
+            if *error.kind() == ErrorKind::PermissionGone {
+                return;
+            }
             tracing::warn!(session = %core.id, %error, "the policy's answer did not get out; somebody has to answer");
             if !link.is_dead() {
                 list(&core, &link, &rpc_id, request);
@@ -231,7 +261,8 @@ fn refuse(core: &Arc<SessionCore>, link: &Arc<Link>, rpc_id: &str, method: &str)
 fn reply(core: &Arc<SessionCore>, link: &Arc<Link>, rpc_id: &str, answer: Result<Value, Value>) {
     let (core, link, rpc_id) = (core.clone(), link.clone(), rpc_id.to_owned());
     core.runtime.clone().spawn(async move {
-        if let Err(error) = core.reply(&link, &rpc_id, answer).await {
+        let sent = core.reply(&link, &rpc_id, 1, answer).await;
+        if let Err(error) = sent.or_else(answered_already) {
             tracing::warn!(session = %core.id, %error, "the agent's request could not be answered");
         }
     });

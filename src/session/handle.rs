@@ -16,6 +16,7 @@ use super::outcome::Opened;
 use super::permission::{PermissionReply, PermissionRequest, PermissionRequests, PermissionSubscription};
 use super::prompt::Prompt;
 use super::queue::{Job, Ticket};
+use super::request::Wish;
 use super::state::SessionState;
 use super::turn::Turn;
 use crate::acp::read_answer;
@@ -174,8 +175,11 @@ impl Session {
         // Apart, so that a dropped call can't leave an answer half sent.
         let answering = self.core.runtime.spawn(async move {
             let outcome = json!({ "outcome": { "outcome": "selected", "optionId": claim.option } });
-            let sent = core.reply(&claim.link, &claim.rpc_id, Ok(outcome)).await;
+            let sent = core.reply(&claim.link, &claim.rpc_id, claim.attempt, Ok(outcome)).await;
             match &sent {
+                Err(error) if *error.kind() == ErrorKind::PermissionGone => {
+                    core.permissions.remove(claim.event_index);
+                }
                 Err(error) if error.delivery() == Some(Delivery::NotSent) => {
                     core.permissions.unclaim(claim.event_index);
                 }
@@ -207,22 +211,24 @@ impl Session {
         if method == sandbox_agent_persist::envelope::PROMPT {
             return Err(Error::invalid("send prompts with `prompt`: it keeps their order and their end"));
         }
-        let live = self.core.ensure_live().await?.live;
+        let live = self.core.ensure_live(Wish::default()).await?.live;
         let params = with_session(params, &live.agent_session_id);
         let answer = self.core.call(&live.link, method, params.clone()).await?;
         let result: Box<RawValue> = read_answer(&answer.payload)?;
-        self.core.remember_change(method, &params, &result).await?;
+        if let Err(error) = self.core.remember_change(method, &params, &result).await {
+            tracing::warn!(session = %self.core.id, %error, method, "the setting holds, but could not be kept");
+        }
         Ok(result)
     }
 
     /// Sends any notification to the agent; recorded, and bounded, as [`raw_send`](Self::raw_send) is.
     pub async fn raw_notify(&self, method: &str, params: Value) -> Result<()> {
-        let live = self.core.ensure_live().await?.live;
+        let live = self.core.ensure_live(Wish::default()).await?.live;
         self.core.notify(&live.link, method, with_session(params, &live.agent_session_id)).await
     }
 
-    pub(crate) async fn open(self) -> Result<Opened> {
-        let Ready { outcome, not_restored, .. } = self.core.ensure_live().await?;
+    pub(crate) async fn open(self, wish: Wish) -> Result<Opened> {
+        let Ready { outcome, not_restored, .. } = self.core.ensure_live(wish).await?;
         Ok(Opened { session: self, outcome, not_restored })
     }
 }

@@ -6,6 +6,7 @@ use sandbox_agent_persist::SessionRecord;
 use serde_json::{Map, Value, json};
 
 use super::core::SessionCore;
+use super::dispatch;
 use super::memo::Memo;
 use super::outcome::ResumeOutcome;
 use super::request::{Setup, Wish};
@@ -22,14 +23,26 @@ pub(super) struct Shaken {
 }
 
 impl SessionCore {
-    /// Opens the session on a process that was just started, by the best rung that the agent offers.
-    pub(super) async fn shake_hands(&self, link: &Arc<Link>) -> Result<Shaken> {
+    /// Opens the session on a process that was just started, by the best rung that the agent offers;
+    /// `None` when another SDK has opened it on another one meanwhile.
+    pub(super) async fn shake_hands(&self, link: &Arc<Link>, wish: &Wish) -> Result<Option<Shaken>> {
         let record = self.record();
         let offers = self.initialize(link).await?;
         let (agent_session_id, outcome, answer) = self.take_up(link, &record, &offers).await?;
+        let taken_up = matches!(outcome, ResumeOutcome::Resumed | ResumeOutcome::Loaded);
         let mut settings = Settings::opened(&answer);
-        let not_restored = self.put_back(link, &agent_session_id, &mut settings, &record).await?;
-        Ok(Shaken { agent_session_id, outcome, not_restored })
+        if taken_up {
+            settings = settings.or(&Settings::recorded(&record));
+        }
+        let not_restored = self.bring_back(link, &agent_session_id, &mut settings, &record, wish).await?;
+        if self.is_overtaken(link).await? {
+            return Ok(None);
+        }
+        self.keep(link, &agent_session_id, &settings).await?;
+        if outcome == ResumeOutcome::Transcript {
+            self.owe_transcript(true).await?;
+        }
+        Ok(Some(Shaken { agent_session_id, outcome, not_restored }))
     }
 
     /// Gives the agent's capabilities.
@@ -84,21 +97,23 @@ impl SessionCore {
             let rpc_id = outbound.rpc_id.as_deref().unwrap_or_default();
             self.replay.begin(&link.server_id, rpc_id, known);
         }
-        let answer = self.ask(link, rung, &outbound).await?;
-        read_answer(&answer.payload)
+        let answer = self.ask(link, rung, &outbound).await;
+        dispatch::end_replay(self, link);
+        read_answer(&answer?.payload)
     }
 
     /// Brings the settings to what this call asks for, and for the rest to what they were.
-    pub(super) async fn put_back(
+    pub(super) async fn bring_back(
         &self,
         link: &Arc<Link>,
         agent_session_id: &str,
         settings: &mut Settings,
         record: &SessionRecord,
+        Wish { mode, model, .. }: &Wish,
     ) -> Result<Vec<NotRestored>> {
-        let Wish { mode, model } = self.wish();
         let insisted = [("mode", mode), ("model", model)];
-        let insisted = insisted.into_iter().filter_map(|(name, wish)| Some((name.to_owned(), json!(wish?))));
+        let insisted =
+            insisted.into_iter().filter_map(|(name, wish)| Some((name.to_owned(), json!(wish.as_ref()?))));
         let insisted: Vec<_> = insisted.collect();
         let remembered = Settings::recorded(record).chosen();
         let remembered =
@@ -120,18 +135,36 @@ impl SessionCore {
                 Err(error) if matches!(error.kind(), ErrorKind::Agent { .. }) => Vec::new(),
                 Err(error) => return Err(error),
             };
+            settings.assume(&name, &wanted);
             not_restored.push(NotRestored { setting: name, wanted: settings::shown(&wanted), offered });
         }
-        let (id, settings) = (agent_session_id.to_owned(), settings.clone());
+        Ok(not_restored)
+    }
+
+    /// Whether the record names another process by now.
+    async fn is_overtaken(&self, link: &Link) -> Result<bool> {
+        let stored = self.store.call(|| self.store.driver.get_session(&self.id)).await?;
+        let overtaken = stored.is_some_and(|stored| stored.last_connection_id != link.server_id);
+        if overtaken {
+            self.refresh_record().await?;
+        }
+        Ok(overtaken)
+    }
+
+    /// From now on the record says that the session is open on this process, and how.
+    pub(super) async fn keep(&self, link: &Link, agent_session_id: &str, settings: &Settings) -> Result<()> {
         self.change_record(|record| {
-            record.agent_session_id = id;
-            record.last_connection_id = link.server_id.clone();
+            record.agent_session_id = agent_session_id.to_owned();
+            record.last_connection_id.clone_from(&link.server_id);
             settings.record(record);
             Memo::change(record, |memo| memo.opening = None);
         })
-        .await?;
-        self.grant_wish();
-        Ok(not_restored)
+        .await
+    }
+
+    /// Whether the next prompt has to carry the history: kept in the record until one did.
+    pub(super) async fn owe_transcript(&self, owed: bool) -> Result<()> {
+        self.change_record(|record| Memo::change(record, |memo| memo.transcript = owed)).await
     }
 
     /// Sets one setting, unless it is so already; an inner error is what the agent offers instead.

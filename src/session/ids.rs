@@ -33,6 +33,11 @@ pub(super) fn post(server_id: &str, rpc_id: &str) -> String {
     format!("{server_id}:post:{rpc_id}")
 }
 
+/// Our answer to a request of the agent's: there is one, whoever gives it.
+pub(super) fn reply(server_id: &str, rpc_id: &str, attempt: u32) -> String {
+    format!("{server_id}:r{attempt}:{rpc_id}")
+}
+
 /// Something of ours.
 pub(super) fn outbound(server_id: &str) -> String {
     format!("{server_id}:c:{}", Uuid::new_v4())

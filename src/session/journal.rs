@@ -1,6 +1,6 @@
 //! Appends to a session's record: gives out indexes, and gets along with other writers.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use sandbox_agent_persist::{Inserted, ListEventsRequest, PersistError, PersistErrorKind, SessionEvent};
@@ -20,12 +20,21 @@ pub(crate) struct Journal {
     others: Others,
 }
 
+/// What came of an append.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// What became of the event in each place.
+    pub(crate) ours: Vec<Appended>,
+    /// What other writers had stored meanwhile; it is published too.
+    pub(crate) theirs: Vec<Arc<SessionEvent>>,
+}
+
 /// What became of an event that was to be appended.
 #[derive(Debug)]
 pub(crate) enum Appended {
-    /// It is in the record, as it is here: by this writer, or by another one that was faster.
+    /// It is in the record, or a gap in its place: by this writer, or by another one that was faster.
     Stored(Arc<SessionEvent>),
-    /// It is not stored, because its id is known from elsewhere, or a gap stands in its place.
+    /// It is not stored, because something else has its id.
     Known(SessionEvent),
 }
 
@@ -50,21 +59,22 @@ impl Journal {
         &self.tail
     }
 
-    /// Stores and publishes; each place of the result says what became of the event in that place.
+    /// Stores and publishes.
     pub(crate) async fn append(
         &mut self,
         events: Vec<SessionEvent>,
         witness: &(impl Witness + Sync),
-    ) -> Result<Vec<Appended>, PersistError> {
+    ) -> Result<Batch, PersistError> {
+        let mut theirs = Vec::new();
         let mut places: Vec<Option<Appended>> = events.iter().map(|_| None).collect();
         let mut left: Vec<(usize, SessionEvent)> = events.into_iter().enumerate().collect();
         let mut next = 0;
         loop {
             left = self.settle(left, &mut places, witness);
             if left.is_empty() {
-                return Ok(places.into_iter().flatten().collect());
+                return Ok(Batch { ours: places.into_iter().flatten().collect(), theirs });
             }
-            let first = next.max(self.tail.last() + 1);
+            let first = next.max(self.tail.last().saturating_add(1));
             for ((_, event), index) in left.iter_mut().zip(first..) {
                 event.event_index = index;
             }
@@ -81,11 +91,11 @@ impl Journal {
                 }
                 Inserted::Conflict { next_index } => {
                     self.check(first, next_index)?;
-                    self.read_back(&left, witness).await?;
+                    self.read_back(&left, witness, &mut theirs).await?;
                     next = next_index;
                 }
                 Inserted::Duplicate => {
-                    if !self.read_back(&left, witness).await? {
+                    if !self.read_back(&left, witness, &mut theirs).await? {
                         // Those before a duplicate were stored, so it is the first; and the store
                         // has had it for longer than this writer has been reading.
                         let (place, event) = left.remove(0);
@@ -105,21 +115,31 @@ impl Journal {
     ) -> Vec<(usize, SessionEvent)> {
         let mut open = Vec::with_capacity(left.len());
         for (place, event) in left {
-            if let Some(found) = self.others.take(&event) {
-                places[place] = Some(match found.payload.get() == event.payload.get() {
-                    true => {
-                        witness.stored(place, &found);
-                        Appended::Stored(found)
-                    }
-                    false => Appended::Known(event),
+            if let Some(index) = self.others.take(&event) {
+                places[place] = Some(match index {
+                    Some(index) => self.known_at(place, event, index, witness),
+                    None => Appended::Known(event),
                 });
             } else if self.others.covers(&event) {
-                places[place] = Some(Appended::Known(event));
+                // At which index is forgotten, or nowhere.
+                places[place] = Some(self.known_at(place, event, self.tail.last(), witness));
             } else {
                 open.push((place, event));
             }
         }
         open
+    }
+
+    fn known_at(
+        &self,
+        place: usize,
+        mut event: SessionEvent,
+        index: u64,
+        witness: &impl Witness,
+    ) -> Appended {
+        event.event_index = index;
+        witness.stored(place, &event);
+        Appended::Stored(Arc::new(event))
     }
 
     async fn insert(&self, events: &[(usize, SessionEvent)]) -> Result<Inserted, PersistError> {
@@ -158,8 +178,10 @@ impl Journal {
         &mut self,
         ours: &[(usize, SessionEvent)],
         witness: &impl Witness,
+        theirs: &mut Vec<Arc<SessionEvent>>,
     ) -> Result<bool, PersistError> {
-        let ours: HashSet<&str> = ours.iter().map(|(_, event)| event.id.as_str()).collect();
+        let ours: HashMap<&str, &SessionEvent> =
+            ours.iter().map(|(_, event)| (event.id.as_str(), event)).collect();
         let start = self.tail.last();
         let mut after = start;
         loop {
@@ -175,11 +197,12 @@ impl Journal {
             let more = page.next_cursor.is_some();
             let events: Vec<_> = page.items.into_iter().map(Arc::new).collect();
             for event in &events {
-                let ours = ours.contains(event.id.as_str());
-                if !ours {
+                let wanted = ours.get(event.id.as_str()).copied();
+                if wanted.is_none() {
                     witness.theirs(event);
+                    theirs.push(event.clone());
                 }
-                self.others.add(event, ours);
+                self.others.add(event, wanted);
             }
             after = events.last().map_or(after, |event| event.event_index);
             self.tail.publish(events);

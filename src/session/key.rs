@@ -100,7 +100,7 @@ pub(super) fn turn_ended(event: &SessionEvent) -> Option<(String, String)> {
         reason: String,
     }
     match envelope::kind(&event.payload) {
-        Kind::Notification { method } if method == envelope::TURN_ENDED => {
+        Kind::Notification { method } if method == envelope::TURN_ENDED && event.sender == Sender::Client => {
             let ended: Ended<'_> = params(&event.payload)?;
             Some((ended.id.get().to_owned(), ended.reason))
         }

@@ -14,6 +14,9 @@ pub(crate) struct Memo {
     /// since the Unix epoch: one that died in between left a process without a session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) opening: Option<i64>,
+    /// The next prompt has to carry the history, because the agent does not know it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) transcript: bool,
     /// A turn that has become long, so that its beginning is found without reading it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) turn: Option<LongTurn>,

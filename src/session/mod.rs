@@ -43,7 +43,7 @@ pub use permission::{
 pub use prompt::{Prompt, WhenBusy};
 pub(crate) use recorder::now_ms;
 pub use request::SessionRequest;
-pub(crate) use request::Setup;
+pub(crate) use request::{Setup, Wish};
 pub use settings::NotRestored;
 pub use state::SessionState;
 pub(crate) use store::Store;

@@ -1,7 +1,6 @@
 //! Opens a session: on the process that ran it last, or else on a new one.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::core::{Live, SessionCore};
 use super::dispatch;
@@ -9,9 +8,13 @@ use super::handshake::Shaken;
 use super::memo::Memo;
 use super::outcome::ResumeOutcome;
 use super::recorder::now_ms;
+use super::request::Wish;
 use super::settings::NotRestored;
 use crate::acp::{Ground, Link, Process};
 use crate::error::{Error, ErrorKind, Result};
+
+/// Several SDKs that open one session at once overtake each other less often.
+const OVERTAKEN: usize = 5;
 
 /// A session that is open.
 pub(crate) struct Ready {
@@ -22,7 +25,7 @@ pub(crate) struct Ready {
 
 impl SessionCore {
     /// The agent process in use; opens the session on one where there is none.
-    pub(crate) async fn ensure_live(self: &Arc<Self>) -> Result<Ready> {
+    pub(crate) async fn ensure_live(self: &Arc<Self>, wish: Wish) -> Result<Ready> {
         let mut live = self.live.lock().await;
         if let Some(live) = live.as_ref().filter(|live| !live.link.is_dead()) {
             return Ok(Ready { live: live.clone(), outcome: ResumeOutcome::Open, not_restored: Vec::new() });
@@ -30,27 +33,42 @@ impl SessionCore {
         if self.is_ended() {
             return Err(self.end_error());
         }
+        *live = None;
+        let _opening = Opening::begin(self);
+        self.refresh_record().await?;
+        if wish.revive {
+            self.amend(|record| record.destroyed_at = None);
+        }
         if self.record().destroyed_at.is_some() {
             return Err(Error::new(
                 ErrorKind::SessionDestroyed,
                 format!("session {:?} was destroyed; resume it to open it again", self.id),
             ));
         }
-        *live = None;
-        let _opening = Opening::begin(self);
-        self.refresh_record().await?;
-        let ready = match self.reattach().await? {
-            Some(ready) => ready,
-            None => self.open().await?,
-        };
-        self.transcript_due.store(ready.outcome == ResumeOutcome::Transcript, Ordering::Release);
+        let ready = self.climb(&wish).await?;
         self.count(ready.outcome);
         *live = Some(ready.live.clone());
         Ok(ready)
     }
 
-    /// Starts a process and opens the session on it. The process is ended when that fails.
-    async fn open(self: &Arc<Self>) -> Result<Ready> {
+    async fn climb(self: &Arc<Self>, wish: &Wish) -> Result<Ready> {
+        // Who is overtaken by another SDK finds its process in the next round.
+        for _ in 0..OVERTAKEN {
+            if let Some(ready) = self.reattach(wish).await? {
+                return Ok(ready);
+            }
+            if let Some(ready) = self.open(wish).await? {
+                return Ok(ready);
+            }
+        }
+        let message =
+            format!("session {:?} is being opened by others again and again; resume it later", self.id);
+        Err(Error::protocol(message))
+    }
+
+    /// Starts a process and opens the session on it; `None` when another SDK has opened it meanwhile.
+    /// The process is ended when that fails.
+    async fn open(self: &Arc<Self>, wish: &Wish) -> Result<Option<Ready>> {
         let process = Process::fresh(&self.record().agent);
         let server_id = process.server_id.clone();
         self.set_opened_on(&server_id);
@@ -63,17 +81,17 @@ impl SessionCore {
         let (link, unread) = Link::new(self.ground(), process);
         unread.read(self.receiver());
         let mut abandon = Abandon(Some((self.clone(), link.clone())));
-        let opened = self.shake_hands(&link).await;
+        let opened = self.shake_hands(&link, wish).await;
         if opened.is_err() && self.is_ended() {
             // The runtime may end with the SDK: nothing is left to a task.
             abandon.0 = None;
             link.bury(&Error::closed());
             link.delete().await;
         }
-        let Shaken { agent_session_id, outcome, not_restored } = opened?;
+        let Some(Shaken { agent_session_id, outcome, not_restored }) = opened? else { return Ok(None) };
         abandon.0 = None;
         self.use_link(&link);
-        Ok(Ready { live: Live { link, agent_session_id }, outcome, not_restored })
+        Ok(Some(Ready { live: Live { link, agent_session_id }, outcome, not_restored }))
     }
 
     /// What becomes of all that a process gives.

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::core::SessionCore;
+use super::dispatch::answered_already;
 use super::ids;
 use super::recorder::Draft;
 use crate::acp::{Answer, Link, Outbound};
@@ -75,10 +76,21 @@ impl SessionCore {
         link.post_notification(&outbound.payload).await
     }
 
-    /// Records the answer to a request of the agent's and sends it.
-    pub(crate) async fn reply(&self, link: &Link, rpc_id: &str, answer: Result<Value, Value>) -> Result<()> {
+    /// Records the answer to a request of the agent's and sends it: once, whoever reads the process.
+    /// An attempt that was not sent leaves the answer to the next one.
+    pub(crate) async fn reply(
+        &self,
+        link: &Link,
+        rpc_id: &str,
+        attempt: u32,
+        answer: Result<Value, Value>,
+    ) -> Result<()> {
         let outbound = Outbound::reply(rpc_id, answer)?;
-        self.store_outbound(link, &outbound).await?;
+        let id = ids::reply(&link.server_id, rpc_id, attempt);
+        if self.store_as(&link.server_id, id, &outbound).await?.is_none() {
+            let message = "somebody else answered this request of the agent's";
+            return Err(Error::new(ErrorKind::PermissionGone, message).with_delivery(Delivery::NotSent));
+        }
         link.post_reply(&outbound.payload).await
     }
 
@@ -113,13 +125,14 @@ impl SessionCore {
 
     /// Answers "cancelled" to every permission request that nobody answered.
     pub(crate) async fn cancel_permissions(&self) {
-        for (link, rpc_id) in self.permissions.clear() {
+        for (link, rpc_id, attempt) in self.permissions.clear() {
             self.permissions_changed();
             if link.is_dead() {
                 continue;
             }
             let outcome = json!({ "outcome": { "outcome": "cancelled" } });
-            if let Err(error) = self.reply(&link, &rpc_id, Ok(outcome)).await {
+            let sent = self.reply(&link, &rpc_id, attempt, Ok(outcome)).await;
+            if let Err(error) = sent.or_else(answered_already) {
                 tracing::debug!(session = %self.id, %error, "a permission request could not be cancelled");
             }
         }

@@ -1,6 +1,6 @@
 //! Requests of an agent for a permission: listed until somebody answers, or their turn ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -98,10 +98,15 @@ impl PermissionRequest {
     }
 }
 
+/// More than can be on their way at once.
+const ANSWERED: usize = 256;
+
 /// The requests of a session that have no answer.
 #[derive(Debug, Default)]
 pub(crate) struct Permissions {
     open: Mutex<BTreeMap<u64, Open>>,
+    /// The newest requests that another SDK answered, by process and id: they may come here only now.
+    answered: Mutex<VecDeque<(String, String)>>,
     /// Changes whenever the list does.
     changed: watch::Sender<u64>,
     listeners: AtomicUsize,
@@ -115,6 +120,8 @@ struct Open {
     since: Instant,
     /// Somebody's answer is on its way.
     answering: bool,
+    /// The number of the next answer; those before it were stored and not sent.
+    attempt: u32,
 }
 
 /// The right to answer a request.
@@ -123,6 +130,7 @@ pub(crate) struct Claim {
     pub(crate) event_index: u64,
     pub(crate) link: Arc<Link>,
     pub(crate) rpc_id: String,
+    pub(crate) attempt: u32,
     pub(crate) option: String,
 }
 
@@ -134,6 +142,7 @@ impl Permissions {
             rpc_id: rpc_id.to_owned(),
             since: Instant::now(),
             answering: false,
+            attempt: 1,
             request,
         };
         self.lock().insert(open.request.event_index, open);
@@ -178,6 +187,7 @@ impl Permissions {
                 event_index: open.request.event_index,
                 link: open.link.clone(),
                 rpc_id: open.rpc_id.clone(),
+                attempt: open.attempt,
                 option,
             }
         };
@@ -189,12 +199,24 @@ impl Permissions {
     pub(crate) fn unclaim(&self, event_index: u64) {
         if let Some(open) = self.lock().get_mut(&event_index) {
             open.answering = false;
+            open.attempt += 1;
         }
         self.touch();
     }
 
+    pub(crate) fn is_answered(&self, server_id: &str, rpc_id: &str) -> bool {
+        let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.iter().any(|(server, id)| server == server_id && id == rpc_id)
+    }
+
     /// Somebody else answered this request of a process; whether it was listed.
     pub(crate) fn answered(&self, server_id: &str, rpc_id: &str) -> bool {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.push_back((server_id.to_owned(), rpc_id.to_owned()));
+        if answered.len() > ANSWERED {
+            answered.pop_front();
+        }
+        drop(answered);
         let mut open = self.lock();
         let before = open.len();
         open.retain(|_, open| open.rpc_id != rpc_id || open.link.server_id != server_id);
@@ -212,13 +234,16 @@ impl Permissions {
     }
 
     /// Empties the list; returns those that nobody answered, to be answered "cancelled".
-    pub(crate) fn clear(&self) -> Vec<(Arc<Link>, String)> {
+    pub(crate) fn clear(&self) -> Vec<(Arc<Link>, String, u32)> {
         let all = std::mem::take(&mut *self.lock());
         if all.is_empty() {
             return Vec::new();
         }
         self.touch();
-        all.into_values().filter(|open| !open.answering).map(|open| (open.link, open.rpc_id)).collect()
+        all.into_values()
+            .filter(|open| !open.answering)
+            .map(|open| (open.link, open.rpc_id, open.attempt))
+            .collect()
     }
 
     fn touch(&self) {

@@ -65,6 +65,7 @@ impl Ticket {
         })
     }
 
+    /// Whether it has no outcome.
     fn waits(&self) -> bool {
         self.progress.borrow().outcome.is_none()
     }
@@ -115,8 +116,16 @@ pub(super) struct Adopted {
     pub(super) index: u64,
     /// An end of it is in the record.
     pub(super) given_up: bool,
-    pub(super) answer: AnswerReceiver,
+    /// Taken by whoever waits for it.
+    pub(super) answer: Option<AnswerReceiver>,
     pub(super) ticket: Ticket,
+}
+
+/// Whatever becomes of it, whoever waits for it is told.
+impl Drop for Adopted {
+    fn drop(&mut self) {
+        self.ticket.end(0, Err(Error::closed().with_delivery(Delivery::Unknown)));
+    }
 }
 
 /// What the runner does next.
@@ -179,8 +188,13 @@ impl Queue {
     }
 
     /// A turn that runs already comes before all that wait.
-    pub(super) fn adopt(&self, adopted: Adopted) {
-        self.turns().adopted = Some(Box::new(adopted));
+    pub(super) fn adopt(&self, adopted: Box<Adopted>) {
+        let mut turns = self.turns();
+        if turns.closed {
+            return;
+        }
+        turns.adopted = Some(adopted);
+        drop(turns);
         self.come.notify_one();
     }
 
@@ -211,12 +225,10 @@ impl Queue {
     pub(super) fn close(&self) {
         let mut turns = self.turns();
         turns.closed = true;
-        let (waiting, adopted) = (std::mem::take(&mut turns.waiting), turns.adopted.take());
+        let left = (std::mem::take(&mut turns.waiting), turns.adopted.take());
+        // They tell whoever waits for them, who may ask for the queue.
         drop(turns);
-        if let Some(adopted) = adopted {
-            adopted.ticket.end(0, Err(Error::closed().with_delivery(Delivery::Unknown)));
-        }
-        drop(waiting);
+        drop(left);
     }
 
     /// Nothing panics while it holds the lock, and each field is whole at every step.
@@ -240,7 +252,9 @@ impl Turns {
         None
     }
 
+    /// A turn that has an outcome runs no more, also while the runner has yet to see it.
     fn current(&self) -> Option<&Ticket> {
-        self.running.as_ref().or(self.adopted.as_ref().map(|adopted| &adopted.ticket))
+        let adopted = self.adopted.as_ref().map(|adopted| &adopted.ticket);
+        self.running.as_ref().filter(|running| running.waits()).or(adopted)
     }
 }

@@ -15,6 +15,7 @@ use super::outcome::ResumeOutcome;
 use super::past::{OpenTurn, Past};
 use super::queue::{Adopted, Ticket};
 use super::recorder::now_ms;
+use super::request::Wish;
 use super::settings::Settings;
 use crate::acp::{Link, Process};
 use crate::error::{Error, Result};
@@ -23,20 +24,20 @@ use crate::error::{Error, Result};
 const QUIET: Duration = Duration::from_millis(30);
 /// Whether more comes is not waited for without end: the agent may be writing right now.
 const CATCH_UP: Duration = Duration::from_secs(1);
-/// Between the record that names a process and the call that starts it lies no more.
-const STARTING: Duration = Duration::from_secs(1);
+/// How long another SDK that is opening the session is waited for. One that died at it costs as much.
+const OPENING: Duration = Duration::from_secs(3);
 /// How long the end of a process that has exited may take to be recorded.
 const END: Duration = Duration::from_secs(5);
 
 impl SessionCore {
     /// The session on its old process; `None` when that is gone or of no use.
-    pub(super) async fn reattach(self: &Arc<Self>) -> Result<Option<Ready>> {
+    pub(super) async fn reattach(self: &Arc<Self>, wish: &Wish) -> Result<Option<Ready>> {
+        let opening = self.wait_for_opener().await?;
         let record = self.record();
         if record.last_connection_id.is_empty() {
             return Ok(None);
         }
         let past = Past::read(&self.store, &record).await?;
-        let opening = Memo::read(&record).opening;
         // Without an event of it there is nothing to go on from, unless it is at its beginning.
         let recorded = past.recorded.or(opening.map(|_| 0)).filter(|_| !past.ended);
         let Some(recorded) = recorded else {
@@ -45,23 +46,24 @@ impl SessionCore {
         };
         let process = Process::running(&record.last_connection_id, &record.agent, recorded);
         let (link, unread) = Link::new(self.ground(), process);
-        if let Some(since) = opening
-            && !self.has_started(&link, since).await?
-        {
-            self.note_end_of(&link, "gone").await;
-            return Ok(None);
+        if opening.is_some() {
+            // What such a process tells of the past, the record has.
+            self.replay.begin(&link.server_id, "", &record.agent_session_id);
         }
         // Before anything is read: the answer may be the first that comes.
-        let answer = past.turn.as_ref().map(|turn| link.expect_answer(turn.rpc_id.clone()));
+        let mut answer = past.turn.as_ref().map(|turn| link.expect_answer(turn.rpc_id.clone()));
         if let Some(turn) = &past.turn {
             link.pending.set_left(&turn.rpc_id, true);
         }
         unread.read(self.receiver());
         let stop = Stop(Some(link.clone()));
-        match self.hear(&link).await {
+        let heard = self.hear(&link).await;
+        dispatch::end_replay(self, &link);
+        match heard {
             Ok(()) => {}
             Err(error) if error.is_agent_gone() => {
-                self.end_turn_of(&link.server_id, past.turn).await;
+                let answered = answer.as_mut().is_some_and(|answer| matches!(answer.try_recv(), Ok(Ok(_))));
+                self.end_turn_of(&link.server_id, past.turn.filter(|_| !answered)).await;
                 return Ok(None);
             }
             Err(error) => return Err(error),
@@ -72,26 +74,53 @@ impl SessionCore {
         }
         let agent_session_id = record.agent_session_id.clone();
         let mut settings = Settings::recorded(&record);
-        let not_restored = self.put_back(&link, &agent_session_id, &mut settings, &record).await?;
+        let not_restored = self.bring_back(&link, &agent_session_id, &mut settings, &record, wish).await?;
+        self.keep(&link, &agent_session_id, &settings).await?;
         let live = Live { link: link.clone(), agent_session_id };
-        self.take_over(&live, past, answer);
         self.use_link(&link);
+        self.take_over(&live, past, answer);
         stop.keep();
         Ok(Some(Ready { live, outcome: ResumeOutcome::Reattached, not_restored }))
     }
 
-    /// Takes a process that was left running as this session's own, to end it: it is not read.
-    pub(crate) async fn claim_left_behind(&self) {
-        let record = self.record();
-        if self.link().is_some() || record.last_connection_id.is_empty() {
-            return;
+    /// While another SDK may be opening the session, waits for it. Since when it has been opening, if
+    /// nobody finishes that any more.
+    async fn wait_for_opener(&self) -> Result<Option<i64>> {
+        let start = Instant::now();
+        loop {
+            let record = self.record();
+            let Some(since) = Memo::read(&record).opening else { return Ok(None) };
+            // By two clocks: the other one's may be ahead.
+            if age(since) >= OPENING || start.elapsed() >= OPENING {
+                return Ok(Some(since));
+            }
+            if self.opened_on().as_deref() == Some(&record.last_connection_id) {
+                // It was this one, which failed.
+                return Ok(Some(since));
+            }
+            tokio::select! {
+                () = sleep(QUIET) => self.refresh_record().await?,
+                () = self.stop.cancelled() => return Err(self.end_error()),
+            }
         }
-        let Ok(past) = Past::read(&self.store, &record).await else { return };
+    }
+
+    /// Takes a process that was left running as this session's own, to end it: it is not read.
+    pub(crate) async fn claim_left_behind(&self) -> Result<()> {
+        self.refresh_record().await?;
+        let record = self.record();
+        let reads =
+            self.link().is_some_and(|link| !link.is_dead() && link.server_id == record.last_connection_id);
+        if reads || record.last_connection_id.is_empty() {
+            return Ok(());
+        }
+        let past = Past::read(&self.store, &record).await?;
         if !past.ended {
             let recorded = past.recorded.unwrap_or(0);
             let process = Process::running(&record.last_connection_id, &record.agent, recorded);
             self.set_link(Some(Link::new(self.ground(), process).0));
         }
+        Ok(())
     }
 
     /// Waits until the process is heard, and what it wrote meanwhile has come.
@@ -113,6 +142,8 @@ impl SessionCore {
                 () = sleep(QUIET) => {}
             }
         }
+        // What came is acted on only once it is stored.
+        self.recorder.barrier().await?;
         if !link.is_exiting() {
             return Ok(());
         }
@@ -141,21 +172,15 @@ impl SessionCore {
             let ticket = Ticket::running(index);
             self.counters.turns_started.increment();
             self.state.change(|facts| facts.turn = true);
-            self.queue.adopt(Adopted { live: live.clone(), rpc_id, index, given_up, answer, ticket });
-        }
-    }
-
-    /// Whether the server knows a process that was about to be started; a moment ago it may just not have come.
-    async fn has_started(&self, link: &Link, since: i64) -> Result<bool> {
-        loop {
-            let young = age(since) < STARTING;
-            if link.is_known().await? {
-                return Ok(true);
-            }
-            if !young {
-                return Ok(false);
-            }
-            sleep(QUIET).await;
+            let answer = Some(answer);
+            self.queue.adopt(Box::new(Adopted {
+                live: live.clone(),
+                rpc_id,
+                index,
+                given_up,
+                answer,
+                ticket,
+            }));
         }
     }
 

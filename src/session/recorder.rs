@@ -7,7 +7,7 @@ use sandbox_agent_persist::{RawValue, Sender, SessionEvent};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::journal::{Appended, Journal, Witness};
+use super::journal::{Appended, Batch, Journal, Witness};
 use super::tail::End;
 use crate::acp::Link;
 use crate::error::{Delivery, Error, Result};
@@ -73,6 +73,13 @@ impl Recorder {
             .unwrap_or_else(|_| Err(Error::closed()))
             .map_err(|error| error.with_delivery(Delivery::NotSent))
     }
+
+    /// Returns when all that was handed over before is stored and acted on.
+    pub(crate) async fn barrier(&self) -> Result<()> {
+        let (tell, told) = oneshot::channel();
+        self.record(Entry { draft: None, then: Then::Tell(tell) });
+        told.await.unwrap_or_else(|_| Err(Error::closed())).map(drop)
+    }
 }
 
 impl Then {
@@ -97,8 +104,10 @@ impl Then {
 pub(crate) trait Listener: Send + Sync + 'static {
     /// An event is stored and not shown yet: what it offers must be there when it is.
     fn stored(&self, link: &Arc<Link>, event: &SessionEvent);
-    /// Another writer stored this event.
+    /// Another writer stored this event; it is not shown yet.
     fn theirs(&self, event: &SessionEvent);
+    /// And now it is.
+    fn theirs_shown(&self, event: &Arc<SessionEvent>);
     /// An event is stored and shown.
     fn shown(&self, link: &Arc<Link>, event: &Arc<SessionEvent>);
     /// The stream does not bring these answers any more: what is to be recorded in their place.
@@ -162,8 +171,8 @@ impl<L: Listener> Writer<L> {
             follow.push((place, then));
         }
         let told = Told { listener: &self.listener, links: &links };
-        let appended = match self.journal.append(events, &told).await {
-            Ok(stored) => stored,
+        let Batch { ours, theirs } = match self.journal.append(events, &told).await {
+            Ok(batch) => batch,
             Err(error) => {
                 let error = Error::from(error);
                 follow.into_iter().for_each(|(_, then)| then.refuse(&error));
@@ -171,7 +180,10 @@ impl<L: Listener> Writer<L> {
             }
         };
         drop(permits);
-        let mut appended: Vec<_> = appended.into_iter().map(Some).collect();
+        for event in &theirs {
+            self.listener.theirs_shown(event);
+        }
+        let mut appended: Vec<_> = ours.into_iter().map(Some).collect();
         for (place, then) in follow {
             let event = place.and_then(|place| appended[place].take());
             match then {
@@ -184,7 +196,7 @@ impl<L: Listener> Writer<L> {
                 }
                 Then::Dispatch(link) => match event {
                     Some(Appended::Stored(event)) => self.listener.shown(&link, &event),
-                    // The record has it, or a gap in its place: whoever waits for it is told all the same.
+                    // Whoever waits for it is told all the same.
                     Some(Appended::Known(event)) => self.listener.shown(&link, &Arc::new(event)),
                     None => {}
                 },

@@ -64,6 +64,11 @@ impl Replay {
         Seen::New(run)
     }
 
+    /// The request was answered, by whatever way, or given up: the run that ends with it.
+    pub(super) fn end(&self, server_id: &str) -> Option<Run> {
+        self.lock().take_if(|load| load.server_id == server_id)?.run
+    }
+
     /// Something else came in the order of the process: the run that it ends.
     pub(super) fn interrupt(&self, server_id: &str) -> Option<Run> {
         self.lock().as_mut().filter(|load| load.server_id == server_id)?.run.take()

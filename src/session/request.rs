@@ -55,16 +55,24 @@ pub(crate) struct Setup {
     pub(crate) meta: Option<Map<String, Value>>,
 }
 
-/// What a request asks for that an agent may not offer: it is an error then.
+/// What one call wants of the session that it opens. What an agent doesn't offer is an error then.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wish {
+    /// Also when it was destroyed.
+    pub(crate) revive: bool,
     pub(crate) mode: Option<String>,
     pub(crate) model: Option<String>,
 }
 
+impl Wish {
+    pub(crate) fn revive() -> Self {
+        Self { revive: true, ..Self::default() }
+    }
+}
+
 impl SessionRequest {
     pub(crate) fn wish(&self) -> Wish {
-        Wish { mode: self.setup.mode.clone(), model: self.setup.model.clone() }
+        Wish { revive: true, mode: self.setup.mode.clone(), model: self.setup.model.clone() }
     }
 
     /// A session with this id, run by this agent (`claude`, `codex`, `opencode`, …).

@@ -1,15 +1,17 @@
 //! Runs a session's prompts, one after the other, each until it has an outcome.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use sandbox_agent_persist::envelope;
+use sandbox_agent_persist::{SessionEvent, envelope};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
 
 use super::core::{Live, SessionCore};
+use super::memo::Memo;
+use super::prompt::WhenBusy;
 use super::queue::{Adopted, Job, Next, Ticket};
+use super::request::Wish;
 use super::running::Running;
 use super::turn::cancelled;
 use super::{ids, key, transcript};
@@ -24,7 +26,7 @@ pub(crate) async fn run(core: Arc<SessionCore>) {
     let stop = core.stop.clone();
     while let Some(next) = stop.run_until_cancelled(core.queue.next()).await {
         match next {
-            Next::Adopted(adopted) => run_adopted(&core, *adopted).await,
+            Next::Adopted(adopted) => run_adopted(&core, adopted).await,
             Next::Job(job) => run_job(&core, job).await,
         }
         core.queue.set_running(None);
@@ -35,35 +37,46 @@ pub(crate) async fn run(core: Arc<SessionCore>) {
 
 async fn run_job(core: &Arc<SessionCore>, job: Job) {
     core.state.change(|facts| facts.turn = true);
-    let ticket = job.ticket.clone();
-    let turn = watched(core, &ticket, turn(core, &job));
-    let outcome = core.stop.run_until_cancelled(turn).await;
-    let result = outcome.unwrap_or_else(|| Err(core.end_error().with_delivery(job.delivery())));
-    ticket.end(core.tail.last(), result);
+    let result = watched(core, &job.ticket, turn(core, &job)).await;
+    job.ticket.end(core.tail.last(), result);
 }
 
 /// Waits for a turn that another SDK, or this one before it lost the server, began.
-async fn run_adopted(core: &Arc<SessionCore>, adopted: Adopted) {
+async fn run_adopted(core: &Arc<SessionCore>, mut adopted: Box<Adopted>) {
     core.state.change(|facts| facts.turn = true);
-    let Adopted { live, rpc_id, index, given_up, answer, ticket } = adopted;
+    let Some(answer) = adopted.answer.take() else { return };
+    let Adopted { live, rpc_id, index, given_up, ticket, .. } = &*adopted;
     let turn = async {
-        let running = Running { core, live: &live, ticket: &ticket, stored: index, adopted: true };
-        let ended = running.wait(answer, &rpc_id).await;
-        live.link.pending.forget(&rpc_id);
+        let running = Running { core, live, ticket, stored: *index, adopted: true };
+        let ended = or_ended(core, Delivery::Unknown, running.wait(answer, rpc_id)).await;
+        live.link.pending.forget(rpc_id);
+        if core.is_ended() && ended.is_err() {
+            return ended.and_then(|event| read_answer(&event.payload));
+        }
         core.cancel_permissions().await;
         match ended {
             Ok(event) => read_answer(&event.payload),
             Err(error) => {
-                if !given_up {
-                    note_end(core, &live.link, &rpc_id, &error).await;
+                // One that may go on is noted once; any other end is final.
+                if !given_up || reason(&error) != key::LOST {
+                    note_end(core, &live.link, rpc_id, &error).await;
                 }
                 Err(error)
             }
         }
     };
-    let outcome = core.stop.run_until_cancelled(watched(core, &ticket, turn)).await;
-    let result = outcome.unwrap_or_else(|| Err(core.end_error().with_delivery(Delivery::Unknown)));
+    let result = watched(core, ticket, turn).await;
     ticket.end(core.tail.last(), result);
+}
+
+/// The end of the session ends what is done here.
+async fn or_ended<T>(
+    core: &SessionCore,
+    delivery: Delivery,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let done = core.stop.run_until_cancelled(work).await;
+    done.unwrap_or_else(|| Err(core.end_error().with_delivery(delivery)))
 }
 
 /// Lets a span and the counters see a turn.
@@ -105,42 +118,80 @@ async fn watched(
 
 async fn turn(core: &Arc<SessionCore>, job: &Job) -> Result<PromptResponse> {
     let ticket = &job.ticket;
-    let live = free(core, job).await?;
-    Span::current().record("server_id", field::display(&live.link.server_id));
-    let begun = ticket.cancel.run_until_cancelled(begin(core, job, live)).await;
-    let Begun { live, outbound, rpc_id } =
-        begun.ok_or_else(cancelled)?.map_err(|error| error.or_delivery(Delivery::NotSent))?;
-    // From here on the prompt is stored: it is posted, or its end is recorded.
+    let begun = async {
+        let live = free(core, job).await?;
+        Span::current().record("server_id", field::display(&live.link.server_id));
+        ticket.cancel.run_until_cancelled(begin(core, job, live)).await.ok_or_else(cancelled)?
+    };
+    let begun = or_ended(core, Delivery::NotSent, begun).await;
+    let Begun { live, outbound, rpc_id } = begun.map_err(|error| error.or_delivery(Delivery::NotSent))?;
+    // Not broken off: once the prompt is stored it is posted, or its end is recorded.
     let stored = store(core, job, &live.link, &outbound).await?;
     core.counters.turns_started.increment();
     ticket.progress.send_modify(|progress| progress.first = Some(stored));
-    let told = core.transcript_due.swap(false, Ordering::AcqRel);
     core.touch();
-    let answer = live.link.expect_answer(rpc_id.clone());
-    live.link.post_request(rpc_id.clone(), &outbound.payload);
-    let running = Running { core, live: &live, ticket, stored, adopted: false };
-    let ended = running.wait(answer, &rpc_id).await;
-    live.link.pending.forget(&rpc_id);
+    if core.is_ended() {
+        let error = core.end_error().with_delivery(Delivery::NotSent);
+        note_end(core, &live.link, &rpc_id, &error).await;
+        return Err(error);
+    }
+    let ended = post(core, job, &live, outbound, &rpc_id, stored).await;
+    if core.is_ended() && ended.is_err() {
+        // The agent goes on with it; whoever takes the session up finds it so.
+        return ended.and_then(|event| read_answer(&event.payload));
+    }
     core.cancel_permissions().await;
     match ended {
         Ok(event) => read_answer(&event.payload),
         Err(error) => {
-            if told && error.delivery() == Some(Delivery::NotSent) {
-                core.transcript_due.store(true, Ordering::Release);
-            }
             note_end(core, &live.link, &rpc_id, &error).await;
             Err(error)
         }
     }
 }
 
+/// Sends a stored prompt, once, and waits for its response.
+async fn post(
+    core: &Arc<SessionCore>,
+    job: &Job,
+    live: &Live,
+    outbound: Outbound,
+    rpc_id: &str,
+    stored: u64,
+) -> Result<Arc<SessionEvent>> {
+    let told = Memo::read(&core.record()).transcript;
+    let answer = live.link.expect_answer(rpc_id.to_owned());
+    live.link.post_request(rpc_id.to_owned(), &outbound.payload);
+    let running = Running { core, live, ticket: &job.ticket, stored, adopted: false };
+    let turn = async {
+        if told {
+            core.owe_transcript(false).await?;
+        }
+        running.wait(answer, rpc_id).await
+    };
+    let ended = or_ended(core, Delivery::Unknown, turn).await;
+    live.link.pending.forget(rpc_id);
+    if told && matches!(&ended, Err(error) if error.delivery() == Some(Delivery::NotSent)) {
+        core.owe_transcript(true).await?;
+    }
+    ended
+}
+
 /// A process on which no turn runs.
 async fn free(core: &Arc<SessionCore>, job: &Job) -> Result<Live> {
     loop {
-        let ready = job.ticket.cancel.run_until_cancelled(core.ensure_live()).await;
-        let ready = ready.ok_or_else(cancelled)?.map_err(|error| error.or_delivery(Delivery::NotSent))?;
-        let Some(adopted) = core.queue.take_adopted() else { return Ok(ready.live) };
+        let opening = core.ensure_live(Wish::default());
+        let live = job.ticket.cancel.run_until_cancelled(opening).await.ok_or_else(cancelled)??.live;
+        let Some(adopted) = core.queue.take_adopted() else { return Ok(live) };
         // Opening it showed that a turn still runs, which comes first.
+        match job.prompt.when_busy {
+            WhenBusy::Reject => {
+                core.queue.adopt(adopted);
+                return Err(Error::new(ErrorKind::Busy, "a turn runs, and the prompt was not to wait"));
+            }
+            WhenBusy::Interrupt => adopted.ticket.cancel.cancel(),
+            WhenBusy::Queue => {}
+        }
         core.queue.set_running(Some(adopted.ticket.clone()));
         let withdrawn = async {
             job.ticket.cancel.cancelled().await;
@@ -149,7 +200,7 @@ async fn free(core: &Arc<SessionCore>, job: &Job) -> Result<Live> {
         };
         tokio::select! {
             biased;
-            () = run_adopted(core, *adopted) => {}
+            () = run_adopted(core, adopted) => {}
             () = withdrawn => {}
         }
         core.queue.set_running(Some(job.ticket.clone()));
@@ -165,7 +216,7 @@ struct Begun {
 /// All that comes before the prompt is stored; dropping it leaves nothing behind.
 async fn begin(core: &SessionCore, job: &Job, live: Live) -> Result<Begun> {
     let mut blocks = Vec::new();
-    if core.transcript_due.load(Ordering::Acquire)
+    if Memo::read(&core.record()).transcript
         && let Some(block) = transcript::block(&core.store, &core.id, core.limits.transcript_chars).await?
     {
         blocks.push(block);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandbox_agent_persist::{ListEventsRequest, SessionEvent};
+use sandbox_agent_persist::{ListEventsRequest, PersistError, PersistErrorKind, SessionEvent};
 use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -35,19 +35,29 @@ pub(super) struct Running<'a> {
 impl Running<'_> {
     /// Waits for the response, within the limits.
     pub(super) async fn wait(&self, answer: AnswerReceiver, rpc_id: &str) -> Result<Arc<SessionEvent>> {
-        tokio::select! {
+        let ended = tokio::select! {
             ended = self.answered(answer) => ended,
             never = self.keep_found(rpc_id) => never,
+        };
+        if Memo::read(&self.core.record()).turn.is_some() {
+            let cleared =
+                self.core.change_record(|record| Memo::change(record, |memo| memo.turn = None)).await;
+            if let Err(error) = cleared {
+                tracing::debug!(session = %self.core.id, %error, "the end of a long turn could not be noted");
+            }
         }
+        ended
     }
 
     /// Of a long turn, notes its beginning in the record from time to time. Never returns.
     async fn keep_found<T>(&self, rpc_id: &str) -> T {
         let mut mark = self.core.tail.watch();
-        let mut next = self.stored + LONG;
+        // Where events are evicted, the beginning may be gone long before.
+        let evicts = self.core.store.driver.capabilities().evicts;
+        let mut next = if evicts { self.stored } else { self.stored.saturating_add(LONG) };
         // The tail is the core's, so that the wait can't fail.
         while mark.wait_for(|mark| mark.last >= next).await.is_ok() {
-            next = self.core.tail.last() + LONG;
+            next = self.core.tail.last().saturating_add(LONG);
             let turn = LongTurn {
                 server_id: self.live.link.server_id.clone(),
                 rpc_id: rpc_id.to_owned(),
@@ -67,23 +77,26 @@ impl Running<'_> {
     async fn answered(&self, mut answer: AnswerReceiver) -> Result<Arc<SessionEvent>> {
         let started = Instant::now();
         let mut permissions = self.core.permissions.watch();
-        let mut confirmed = !self.adopted;
+        // Until when nothing has to show that the agent has the prompt.
+        let mut unconfirmed = self.adopted.then(|| after(started, self.core.limits.unconfirmed));
         loop {
-            let (deadline, limit) = self.deadline(started, confirmed);
+            let (deadline, limit) = self.deadline(started, unconfirmed);
             tokio::select! {
                 biased;
                 answered = &mut answer => return self.judge(answered).await,
                 () = self.ticket.cancel.cancelled() => return self.cancel(answer).await,
                 () = sleep_until(deadline) => {
                     // The agent may have spoken since the deadline was taken.
-                    if self.deadline(started, confirmed).0 > Instant::now() {
+                    if self.deadline(started, unconfirmed).0 > Instant::now() {
                         continue;
                     }
                     if limit == Limit::Unconfirmed {
-                        if self.delivery().await == Delivery::Unknown {
-                            return self.disown(answer).await;
-                        }
-                        confirmed = true;
+                        unconfirmed = match self.evidence().await {
+                            Ok(true) => None,
+                            Ok(false) => return self.disown(answer).await,
+                            // A store that can't be read says nothing of the agent.
+                            Err(_) => Some(after(Instant::now(), self.core.limits.unconfirmed)),
+                        };
                     } else {
                         let ended = self.cancel(answer).await;
                         let executed = ended.is_ok();
@@ -99,7 +112,7 @@ impl Running<'_> {
     }
 
     /// The next limit that ends the turn.
-    fn deadline(&self, started: Instant, confirmed: bool) -> (Instant, Limit) {
+    fn deadline(&self, started: Instant, unconfirmed: Option<Instant>) -> (Instant, Limit) {
         let limits = &self.core.limits;
         let asked = self.core.permissions.oldest();
         let total = limits.turn.map(|limit| (after(started, limit), Limit::Turn));
@@ -109,8 +122,7 @@ impl Running<'_> {
                 limits.silence.map(|limit| (after(self.core.activity().max(started), limit), Limit::Silence))
             }
         };
-        let unconfirmed =
-            (!confirmed && asked.is_none()).then(|| (after(started, limits.unconfirmed), Limit::Unconfirmed));
+        let unconfirmed = unconfirmed.filter(|_| asked.is_none()).map(|until| (until, Limit::Unconfirmed));
         let next = total.into_iter().chain(waiting).chain(unconfirmed).min_by_key(|(deadline, _)| *deadline);
         next.unwrap_or_else(|| (after(started, Duration::MAX), Limit::Turn))
     }
@@ -125,13 +137,23 @@ impl Running<'_> {
 
     /// What is known without a response: an agent that works since the prompt was stored got it.
     async fn delivery(&self) -> Delivery {
-        let store = &self.core.store;
-        let request = ListEventsRequest::new(&self.core.id).after_index(self.stored).limit(EVIDENCE);
-        let page = store.list_events(&request).await;
+        if self.evidence().await.unwrap_or(false) { Delivery::Executed } else { Delivery::Unknown }
+    }
+
+    /// Whether the agent has worked since the prompt was stored.
+    async fn evidence(&self) -> Result<bool, PersistError> {
         let ours = |event: &&SessionEvent| event.connection_id == self.live.link.server_id;
-        let worked =
-            page.is_ok_and(|page| page.items.iter().filter(ours).any(|event| is_work(&event.view())));
-        if worked { Delivery::Executed } else { Delivery::Unknown }
+        let mut after = self.stored;
+        loop {
+            let request = ListEventsRequest::new(&self.core.id).after_index(after).limit(EVIDENCE);
+            match self.core.store.list_events(&request).await {
+                Ok(page) => return Ok(page.items.iter().filter(ours).any(|event| is_work(&event.view()))),
+                Err(error) => match error.kind() {
+                    PersistErrorKind::Evicted { to, .. } if to > after => after = to,
+                    _ => return Err(error),
+                },
+            }
+        }
     }
 
     /// Has the agent end the turn; where it doesn't, ends its process.

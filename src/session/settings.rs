@@ -41,6 +41,27 @@ impl Settings {
         Self { modes: member("modes"), models: member("models"), options: member("configOptions") }
     }
 
+    /// What this does not say, as it was; what is chosen there is not known then.
+    pub(super) fn or(self, recorded: &Self) -> Self {
+        let unknown = |state: &Option<Value>, current: &str| {
+            let mut state = state.clone()?;
+            state.as_object_mut()?.remove(current);
+            Some(state)
+        };
+        let options = || {
+            let mut options = recorded.options.clone()?;
+            for option in options.as_array_mut()? {
+                option.as_object_mut()?.remove("currentValue");
+            }
+            Some(options)
+        };
+        Self {
+            modes: self.modes.or_else(|| unknown(&recorded.modes, MODE.current)),
+            models: self.models.or_else(|| unknown(&recorded.models, MODEL.current)),
+            options: self.options.or_else(options),
+        }
+    }
+
     /// As the record remembers them.
     pub(super) fn recorded(record: &SessionRecord) -> Self {
         Self {
@@ -118,7 +139,7 @@ impl Settings {
             if answer["configOptions"].is_array() {
                 self.options = answer.get("configOptions").cloned();
             } else if let Some(option) = self.option_mut(&params["configId"]) {
-                option["currentValue"] = params["value"].clone();
+                option.insert("currentValue".to_owned(), params["value"].clone());
             }
         }
     }
@@ -143,6 +164,18 @@ impl Settings {
             _ => return false,
         }
         true
+    }
+
+    /// Takes for chosen what could not be brought about, where nothing else is known to be.
+    pub(super) fn assume(&mut self, setting: &str, wanted: &Value) {
+        if self.chosen().iter().any(|(name, _)| name == setting) {
+            return;
+        }
+        if let Some(what) = [&MODE, &MODEL].into_iter().find(|what| what.name == setting) {
+            self.choose(what, wanted);
+        } else if let Some(option) = self.option_mut(&json!(setting)) {
+            option.insert("currentValue".to_owned(), wanted.clone());
+        }
     }
 
     fn choose(&mut self, what: &Way, value: &Value) {

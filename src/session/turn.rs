@@ -185,7 +185,12 @@ async fn step(mut at: Step) -> Option<(Result<TurnEvent>, Step)> {
                 match begun.first {
                     Some(first) => {
                         let (tail, store, id) = (core.tail.clone(), core.store.clone(), core.id.clone());
-                        Step::Read(TailReader::new(tail, store, id, first - 1), core, progress, None)
+                        Step::Read(
+                            TailReader::new(tail, store, id, first.saturating_sub(1)),
+                            core,
+                            progress,
+                            None,
+                        )
                     }
                     None => return Some((finish(begun), Step::Done)),
                 }

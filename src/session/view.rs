@@ -45,9 +45,7 @@ impl SessionEventExt for SessionEvent {
             envelope::Kind::Notification { method } if method == "session/update" => {
                 params(&self.payload).map_or(EventView::Other, EventView::Update)
             }
-            envelope::Kind::Notification { .. } => {
-                Gap::read(&self.payload).map_or(EventView::Other, EventView::Gap)
-            }
+            envelope::Kind::Notification { .. } => gap(self).map_or(EventView::Other, EventView::Gap),
             _ => EventView::Other,
         }
     }
@@ -67,6 +65,11 @@ impl SessionEventExt for SessionEvent {
             _ => None,
         }
     }
+}
+
+/// The gap that an event stands for. An agent may write what looks like a note of ours.
+pub(crate) fn gap(event: &SessionEvent) -> Option<Gap> {
+    (event.sender == Sender::Client).then(|| Gap::read(&event.payload)).flatten()
 }
 
 /// Whether this is something that an agent does for a prompt, and not by itself.

@@ -14,6 +14,7 @@ mod limits;
 mod permissions;
 mod reattach;
 mod resume;
+mod review;
 mod secrets;
 mod sizes;
 mod stores;
