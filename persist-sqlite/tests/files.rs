@@ -152,3 +152,18 @@ async fn close_lets_go_of_the_file() {
     let page = store.list_events(ListEventsRequest::new("s")).await.unwrap();
     assert_eq!(page.items, [event(1)]);
 }
+
+#[tokio::test]
+async fn the_file_itself_refuses_an_index_that_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    let store = SqliteSessionPersistDriver::open(&path).await.unwrap();
+    assert_eq!(store.insert_event("s", event(1)).await.unwrap(), Inserted::Stored);
+    // Another program's write, which asks nobody.
+    let theirs = "INSERT INTO events SELECT 'other', event_index, session_id, created_at, connection_id,
+        sender, payload_json FROM events WHERE id = 'e1'";
+    let error = Connection::open(&path).unwrap().execute_batch(theirs).unwrap_err();
+    assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::ConstraintViolation), "{error}");
+    let page = store.list_events(ListEventsRequest::new("s")).await.unwrap();
+    assert_eq!(page.items, [event(1)]);
+}

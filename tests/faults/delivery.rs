@@ -236,3 +236,17 @@ async fn a_key_whose_prompt_was_worked_on_is_taken_as_executed() {
     let error = session.prompt(prompt).await.unwrap_err();
     assert_eq!((error.kind(), error.delivery()), (&ErrorKind::DuplicatePrompt, Some(Delivery::Executed)));
 }
+
+#[tokio::test]
+async fn a_key_whose_prompt_may_have_been_lost_is_taken() {
+    let sandbox = sandbox().await;
+    let short = Duration::from_millis(300);
+    let (_sdk, session) = session_within(&sandbox, limits().silence(Some(short)).cancel(short)).await;
+    let prompt = Prompt::new("say done").idempotency_key("a");
+    sandbox.faults().next(On::rpc("session/prompt")).cut_before_delivery();
+    let error = session.prompt(prompt.clone()).await.unwrap_err();
+    assert_eq!(error.delivery(), Some(Delivery::Unknown));
+    let error = session.prompt(prompt).await.unwrap_err();
+    assert_eq!((error.kind(), error.delivery()), (&ErrorKind::DuplicatePrompt, Some(Delivery::Unknown)));
+    assert_eq!(said(&recorded(&session).await), "");
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use sandbox_agent_persist_memory::{MemoryOptions, MemorySessionPersistDriver};
 use sandbox_agent_sdk::persist::PersistErrorKind;
-use sandbox_agent_sdk::{ErrorKind, PermissionReply, SessionState};
+use sandbox_agent_sdk::{Delivery, ErrorKind, PermissionReply, SandboxAgent, SessionState};
 use sandbox_agent_testkit::{On, Sandbox};
 use serde_json::json;
 use tokio::runtime;
@@ -170,4 +170,41 @@ async fn a_process_whose_every_answer_was_lost_is_not_started_a_second_time() {
     timeout(PATIENCE, session.prompt("say third")).await.unwrap().unwrap();
     assert!(!sandbox.servers().contains(&process), "nobody takes it for the process that it was");
     assert!(said(&recorded(&session).await).ends_with("third"));
+}
+
+#[tokio::test]
+async fn a_server_that_restarted_starts_no_second_process_under_an_old_id() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    let before = server(&session);
+    // The prompt comes before anybody notices.
+    sandbox.faults().next(On::get()).times(1_000).hang_undelivered();
+    sandbox.faults().forget(&before).unwrap();
+    let error = timeout(PATIENCE, session.prompt("say no")).await.unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.delivery()), (&ErrorKind::ProcessGone, Some(Delivery::NotSent)));
+    assert!(!sandbox.servers().contains(&before));
+    sandbox.faults().clear();
+    session.prompt("say yes").await.unwrap();
+    assert_ne!(server(&session), before);
+    assert!(!sandbox.servers().contains(&before));
+}
+
+#[tokio::test]
+async fn a_token_is_in_no_text_for_people() {
+    let sandbox = Sandbox::builder().token("secret-right").quick_delete().start().await.unwrap();
+    let builder = |token: &str| {
+        SandboxAgent::builder(sandbox.url()).token(token).header("x-team", "secret-team").limits(limits())
+    };
+    let mut shown = vec![format!("{:?}", builder("secret-right"))];
+    let error = builder("secret-wrong").connect().await.unwrap_err();
+    assert!(error.is_unauthorized());
+    shown.push(format!("{error:?} {error}"));
+    let sdk = builder("secret-right").connect().await.unwrap();
+    let session = sdk.create_session(request("one")).await.unwrap();
+    sandbox.faults().next(On::rpc("session/prompt")).answer(500, "text/plain", "out of order");
+    let error = session.prompt("say no").await.unwrap_err();
+    shown.push(format!("{sdk:?} {session:?} {error:?} {error}"));
+    for text in shown {
+        assert!(!text.contains("secret"), "{text}");
+    }
 }

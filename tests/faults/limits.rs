@@ -9,7 +9,7 @@ use sandbox_agent_testkit::{On, Sandbox};
 
 use crate::support::store::{GatedStore, Operation};
 use crate::support::{begun, gaps, recorded, request, said, stored, updates};
-use crate::{HEARTBEAT, limits, sandbox, sdk_on, server, session, session_within};
+use crate::{HEARTBEAT, PATIENCE, limits, sandbox, sdk_on, server, session, session_within};
 
 const SHORT: Duration = Duration::from_millis(400);
 
@@ -141,4 +141,12 @@ async fn session_ids_of_any_kind_work() {
         session.prompt("say hello").await.unwrap();
         assert_eq!(said(&recorded(&session).await), "hello");
     }
+}
+
+#[tokio::test]
+async fn a_process_that_does_not_end_holds_nobody_up() {
+    let sandbox = Sandbox::builder().heartbeat(HEARTBEAT).start().await.unwrap();
+    let (sdk, _session) = session(&sandbox).await;
+    let destroyed = tokio::time::timeout(PATIENCE, sdk.destroy_session("one")).await;
+    destroyed.expect("the DELETE hangs, and is given up").unwrap();
 }

@@ -2,14 +2,15 @@
 
 use futures::StreamExt;
 use sandbox_agent_sdk::{
-    EventView, PermissionPolicy, PermissionReply, SandboxAgent, SessionEventExt, TurnEvent,
+    EventView, MemorySessionPersistDriver, PermissionPolicy, PermissionReply, SandboxAgent, SessionEventExt,
+    SessionState, TurnEvent,
 };
 use sandbox_agent_testkit::On;
 use serde_json::json;
 use tokio::time::timeout;
 
 use crate::support::{recorded, request, said};
-use crate::{PATIENCE, limits, sandbox, server, session};
+use crate::{PATIENCE, limits, sandbox, sdk_on, server, session};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_turn_shows_every_permission_request_as_one() {
@@ -91,4 +92,23 @@ async fn a_request_whose_answer_arrived_is_gone_although_the_call_was_dropped() 
     let allowed = |event: TurnEvent| event.text().is_some_and(|text| text.starts_with("permission: allow"));
     while !allowed(turn.next().await.unwrap().unwrap()) {}
     assert!(session.pending_permissions().is_empty(), "the agent has its answer");
+}
+
+#[tokio::test]
+async fn a_request_that_another_sdk_answered_is_not_listed_any_more() {
+    let sandbox = sandbox().await;
+    let driver = MemorySessionPersistDriver::new();
+    let sdks = [sdk_on(&sandbox, driver.clone(), limits()).await, sdk_on(&sandbox, driver, limits()).await];
+    let one = sdks[0].create_session(request("one")).await.unwrap();
+    let other = sdks[1].resume_or_create_session(request("one")).await.unwrap();
+    let turn = one.prompt("ask Push; say done");
+    let (mut here, mut there) = (one.permission_requests(), other.permission_requests());
+    let asked = timeout(PATIENCE, here.next()).await.unwrap().unwrap();
+    assert_eq!(timeout(PATIENCE, there.next()).await.unwrap().unwrap().id, asked.id);
+    one.respond(&asked.id, PermissionReply::Once).await.unwrap();
+    turn.await.unwrap();
+    let mut state = other.state();
+    let answered = state.wait_for(|state| *state != SessionState::WaitingForPermission);
+    timeout(PATIENCE, answered).await.expect("somebody answered").unwrap();
+    assert!(other.pending_permissions().is_empty());
 }

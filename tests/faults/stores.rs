@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use sandbox_agent_persist_sqlite::SqliteSessionPersistDriver;
 use sandbox_agent_sdk::persist::{PersistError, PersistErrorKind, envelope};
-use sandbox_agent_sdk::{Delivery, ErrorKind, SandboxAgent, Session, SessionPersistDriver, SessionState};
-use sandbox_agent_testkit::{Events, Sandbox};
+use sandbox_agent_sdk::{
+    Delivery, ErrorKind, GapCause, Limits, MemorySessionPersistDriver, SandboxAgent, Session,
+    SessionPersistDriver, SessionState,
+};
+use sandbox_agent_testkit::{Events, On, Sandbox};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -196,4 +199,118 @@ async fn a_turn_shows_nothing_of_another_sdks_turn_on_the_same_session() {
         tokio::join!(text(one.prompt("stream 50 rate=500")), text(two.prompt("think 50; say other")));
     assert!(first.ends_with("u50 ") && !first.contains("other"), "{first}");
     assert_eq!(second, "other");
+}
+
+#[tokio::test]
+async fn nobody_sees_an_event_before_it_is_stored() {
+    let sandbox = sandbox().await;
+    let driver = Arc::new(GatedStore::default());
+    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    let mut events = session.events(sandbox_agent_sdk::From::Now);
+    let last = session.last_index();
+    let mut still = driver.hold(Operation::Insert);
+    let turn = session.prompt("say done");
+    still.reached().await;
+    assert!(events.next().now_or_never().is_none());
+    assert_eq!(session.last_index(), last);
+    driver.open();
+    drop(still);
+    turn.await.unwrap();
+    assert_eq!(events.next().await.unwrap().unwrap().event_index, last + 1);
+}
+
+#[tokio::test]
+async fn a_prompt_is_sent_only_when_it_is_stored() {
+    let sandbox = sandbox().await;
+    let driver = Arc::new(GatedStore::default());
+    let one = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let session = one.create_session(request("one")).await.unwrap();
+    let mut still = driver.hold(Operation::Insert);
+    let turn = session.prompt("say late");
+    still.reached().await;
+    // All of another session passes meanwhile, its prompt too.
+    let other = SandboxAgent::builder(sandbox.url()).limits(limits()).connect().await.unwrap();
+    other.create_session(request("other")).await.unwrap().prompt("say early").await.unwrap();
+    assert_eq!(sandbox.prompts_received().len(), 1);
+    driver.open();
+    drop(still);
+    turn.await.unwrap();
+    assert_eq!(sandbox.prompts_received().len(), 2);
+}
+
+#[tokio::test]
+async fn what_was_lost_while_the_store_held_the_reading_up_has_that_cause() {
+    // No heartbeat says in between that the stream has nothing more.
+    let sandbox = Sandbox::builder().quick_delete().start().await.unwrap();
+    let driver = Arc::new(GatedStore::default());
+    let sdk = sdk_on(&sandbox, driver.clone(), Limits::default().queue_bytes(1)).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    let lost = sandbox.last_event_id(&server(&session)) + 15;
+    sandbox.faults().lose_for_good(Events::ids([lost]));
+    // No answer of the POST lets anybody look for what the stream has not given yet.
+    sandbox.faults().next(On::rpc("session/prompt")).hang();
+    let mut turn = session.prompt("say begun; think 100; stream 20");
+    begun(&mut turn).await;
+    let mut still = driver.hold(Operation::Insert);
+    still.reached().await;
+    // All of another session passes meanwhile: the socket was read as far as there was room.
+    let other = SandboxAgent::builder(sandbox.url()).limits(limits()).connect().await.unwrap();
+    other.create_session(request("other")).await.unwrap().prompt("say hello").await.unwrap();
+    driver.open();
+    drop(still);
+    turn.await.unwrap();
+    let gaps = gaps(&recorded(&session).await);
+    let [gap] = gaps.as_slice() else { panic!("{gaps:?}") };
+    assert_eq!((gap.from, gap.to, gap.cause), (lost, lost, GapCause::StoreTooSlow));
+}
+
+#[tokio::test]
+async fn what_another_sdk_stored_first_reaches_whoever_waits_for_it() {
+    // The real server's heartbeats: no connection is given up by itself.
+    let sandbox = Sandbox::builder().quick_delete().start().await.unwrap();
+    let driver = MemorySessionPersistDriver::new();
+    let slow = sdk_on(&sandbox, driver.clone(), Limits::default()).await;
+    let session = slow.create_session(request("one")).await.unwrap();
+    sandbox.faults().next(On::rpc("session/prompt")).hang();
+    let mut turn = session.prompt("say begun; think 300; say done");
+    begun(&mut turn).await;
+    sandbox.faults().stall_streams();
+    let fast = sdk_on(&sandbox, driver.clone(), Limits::default()).await;
+    let theirs = fast.resume_or_create_session(request("one")).await.unwrap();
+    theirs.running_turn().unwrap().await.unwrap();
+    sandbox.faults().cut_streams();
+    timeout(PATIENCE, turn).await.unwrap().unwrap();
+    let events = stored(&driver, "one").await;
+    assert_sound(&events);
+    assert_eq!(said(&events), "begundone");
+    assert_eq!(recorded(&session).await, events);
+}
+
+#[tokio::test]
+async fn two_processes_of_one_session_have_one_record_that_lacks_nothing() {
+    const UPDATES: u64 = 100;
+    let sandboxes = [sandbox().await, sandbox().await];
+    let driver = MemorySessionPersistDriver::new();
+    let one = sdk_on(&sandboxes[0], driver.clone(), limits()).await;
+    let one = one.resume_or_create_session(request("one")).await.unwrap();
+    let other = sdk_on(&sandboxes[1], driver.clone(), limits()).await;
+    let other = other.resume_or_create_session(request("one")).await.unwrap();
+    let stream = || format!("stream {UPDATES} rate=1000");
+    let turns = tokio::join!(async { one.prompt(stream()).await }, async { other.prompt(stream()).await });
+    turns.0.unwrap();
+    turns.1.unwrap();
+    for session in [&one, &other] {
+        session.prompt("say over").await.unwrap();
+        let events = stored(&driver, "one").await;
+        assert_sound(&events);
+        assert_eq!(recorded(session).await, events);
+    }
+    let events = stored(&driver, "one").await;
+    for session in [&one, &other] {
+        let process = server(session);
+        let its: Vec<_> = events.iter().filter(|event| event.connection_id == process).cloned().collect();
+        assert_eq!(updates(&its), (1..=UPDATES).collect::<Vec<_>>());
+        assert!(said(&its).ends_with("over"));
+    }
 }

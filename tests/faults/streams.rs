@@ -9,7 +9,7 @@ use sandbox_agent_testkit::{Events, On, Sandbox};
 use tokio::time::timeout;
 
 use crate::support::{assert_sound, begun, gaps, recorded, request, said, updates};
-use crate::{limits, sandbox, server, session, session_within};
+use crate::{PATIENCE, limits, sandbox, server, session, session_within};
 
 #[tokio::test]
 async fn events_lost_on_the_stream_are_refilled() {
@@ -204,4 +204,16 @@ async fn bytes_that_are_no_event_harm_nobody() {
     let events = recorded(&session).await;
     assert_sound(&events);
     assert_eq!(said(&events), "begundone");
+}
+
+#[tokio::test]
+async fn a_connection_that_gives_nothing_is_lost_within_its_limit() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    sandbox.faults().stall_streams();
+    let mut state = session.state();
+    let lost = state.wait_for(|state| *state == SessionState::Lost);
+    timeout(PATIENCE, lost).await.expect("its heartbeats are missing").unwrap();
+    let back = state.wait_for(|state| *state == SessionState::Idle);
+    timeout(PATIENCE, back).await.unwrap().unwrap();
 }
