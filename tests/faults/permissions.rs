@@ -1,15 +1,17 @@
 //! A permission request is shown, answered once, and never forgotten.
 
 use futures::StreamExt;
+use sandbox_agent_sdk::persist::envelope::{self, Kind};
+use sandbox_agent_sdk::persist::{Inserted, RawValue, Sender};
 use sandbox_agent_sdk::{
-    EventView, MemorySessionPersistDriver, PermissionPolicy, PermissionReply, SandboxAgent, SessionEventExt,
-    SessionState, TurnEvent,
+    EventView, MemorySessionPersistDriver, PermissionPolicy, PermissionReply, SandboxAgent, SessionEvent,
+    SessionEventExt, SessionPersistDriver, SessionState, TurnEvent,
 };
 use sandbox_agent_testkit::On;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::support::{recorded, request, said};
+use crate::support::{recorded, request, said, stored};
 use crate::{PATIENCE, limits, sandbox, sdk_on, server, session};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -111,4 +113,36 @@ async fn a_request_that_another_sdk_answered_is_not_listed_any_more() {
     let answered = state.wait_for(|state| *state != SessionState::WaitingForPermission);
     timeout(PATIENCE, answered).await.expect("somebody answered").unwrap();
     assert!(other.pending_permissions().is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_that_another_writer_stored_ends_a_request() {
+    let sandbox = sandbox().await;
+    let driver = MemorySessionPersistDriver::new();
+    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    let turn = session.prompt("ask Push");
+    let asked = session.permission_requests().next().await.unwrap();
+    let question = stored(&driver, "one").await.pop().unwrap();
+    assert_eq!(question.event_index, asked.event_index);
+    let Kind::Request { id, .. } = envelope::kind(&question.payload) else { panic!("{question:?}") };
+    let answer = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"outcome":{{"outcome":"cancelled"}}}}}}"#);
+    let theirs = SessionEvent::new(
+        "theirs",
+        question.event_index + 1,
+        "one",
+        question.created_at,
+        server(&session),
+        Sender::Client,
+        RawValue::from_string(answer).unwrap(),
+    );
+    assert_eq!(driver.insert_event("one", theirs).await.unwrap(), Inserted::Stored);
+    // Whatever is to be stored next finds its index taken.
+    let line = json!({ "jsonrpc": "2.0", "method": "x/y", "params": {} }).to_string();
+    sandbox.faults().agent_writes(&server(&session), &line).unwrap();
+    let mut state = session.state();
+    let answered = state.wait_for(|state| *state != SessionState::WaitingForPermission);
+    timeout(PATIENCE, answered).await.expect("somebody answered").unwrap();
+    assert!(session.pending_permissions().is_empty());
+    turn.cancel().await.unwrap();
 }

@@ -314,3 +314,29 @@ async fn two_processes_of_one_session_have_one_record_that_lacks_nothing() {
         assert!(said(&its).ends_with("over"));
     }
 }
+
+#[tokio::test]
+async fn the_answer_of_a_post_does_not_overtake_what_is_still_on_the_stream() {
+    // No heartbeat looks for the answer a second time.
+    let sandbox = Sandbox::builder().quick_delete().start().await.unwrap();
+    let driver = Arc::new(GatedStore::default());
+    let sdk = sdk_on(&sandbox, driver.clone(), Limits::default().queue_bytes(1)).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    let mut turn = session.prompt("say begun; think 100; stream 5");
+    begun(&mut turn).await;
+    let mut still = driver.hold(Operation::Insert);
+    still.reached().await;
+    // The POST answers, and who looks for the stream's copy is sent away.
+    sandbox.faults().next(On::get()).answer(503, "text/plain", "one moment");
+    sandbox.wait_for(|sandbox| sandbox.faults().unspent() == 0).await.unwrap();
+    let other = SandboxAgent::builder(sandbox.url()).limits(limits()).connect().await.unwrap();
+    other.create_session(request("other")).await.unwrap().prompt("say hello").await.unwrap();
+    driver.open();
+    drop(still);
+    turn.await.unwrap();
+    let events = recorded(&session).await;
+    assert_sound(&events);
+    assert_eq!(updates(&events), (1..=5).collect::<Vec<_>>());
+    let response = &events.last().unwrap().id;
+    assert_eq!(*response, format!("{}:{}", server(&session), sandbox.last_event_id(&server(&session))));
+}

@@ -6,6 +6,7 @@ use futures::StreamExt;
 use sandbox_agent_sdk::{GapCause, Limits, SandboxAgent, SessionState};
 use sandbox_agent_testkit::proxy::{Policy, Proxy};
 use sandbox_agent_testkit::{Events, On, Sandbox};
+use serde_json::json;
 use tokio::time::timeout;
 
 use crate::support::{assert_sound, begun, gaps, recorded, request, said, updates};
@@ -111,7 +112,7 @@ async fn a_heartbeat_looks_for_an_answer_that_is_due() {
     // The stream lost the response and goes on; the POST says nothing.
     sandbox.faults().lose(Events::responses(1));
     sandbox.faults().next(On::rpc("session/prompt")).hang();
-    session.prompt("say done").await.unwrap();
+    timeout(PATIENCE, session.prompt("say done")).await.unwrap().unwrap();
     assert_eq!(sandbox.faults().unspent(), 0);
     assert_sound(&recorded(&session).await);
 }
@@ -216,4 +217,34 @@ async fn a_connection_that_gives_nothing_is_lost_within_its_limit() {
     timeout(PATIENCE, lost).await.expect("its heartbeats are missing").unwrap();
     let back = state.wait_for(|state| *state == SessionState::Idle);
     timeout(PATIENCE, back).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_lost_response_is_looked_for_before_any_heartbeat() {
+    let sandbox = Sandbox::builder().quick_delete().start().await.unwrap();
+    let (_sdk, session) = session_within(&sandbox, Limits::default()).await;
+    sandbox.faults().lose(Events::responses(1));
+    timeout(PATIENCE, session.prompt("say done")).await.expect("its POST answered").unwrap();
+    assert_eq!(sandbox.faults().unspent(), 0);
+    assert_sound(&recorded(&session).await);
+}
+
+#[tokio::test]
+async fn what_a_process_wrote_around_its_end_is_fetched_before_it_counts_as_dead() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    let mut turn = session.prompt("say begun; think 60000");
+    begun(&mut turn).await;
+    let process = server(&session);
+    // The exit is the next event; no id betrays that the stream lacks the one behind it.
+    let late = sandbox.last_event_id(&process) + 2;
+    sandbox.faults().lose(Events::ids([late]));
+    sandbox.faults().kill_agent(&process, 1).unwrap();
+    let line = json!({ "jsonrpc": "2.0", "method": "x/late", "params": {} }).to_string();
+    sandbox.faults().agent_writes(&process, &line).unwrap();
+    assert!(turn.await.unwrap_err().is_agent_gone());
+    assert_eq!(sandbox.faults().unspent(), 0);
+    let events = recorded(&session).await;
+    assert_sound(&events);
+    assert!(events.iter().any(|event| event.id == format!("{process}:{late}")));
 }
