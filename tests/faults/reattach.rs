@@ -1,10 +1,12 @@
 //! A process that outlives the SDK that started it is taken up where it stood.
 
+use std::future::ready;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
-use sandbox_agent_sdk::persist::envelope;
+use sandbox_agent_sdk::persist::{PersistError, PersistErrorKind, envelope};
 use sandbox_agent_sdk::{
     Delivery, ErrorKind, From, Limit, MemorySessionPersistDriver, PermissionReply, Prompt, ResumeOutcome,
     SandboxAgent, Session,
@@ -13,7 +15,7 @@ use sandbox_agent_testkit::{On, Sandbox};
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::support::store::{GatedStore, Operation};
+use crate::support::store::{GatedStore, Moment, Operation};
 use crate::support::{assert_sound, begun, gaps, notes, recorded, request, said, stored, updates};
 use crate::{PATIENCE, limits, sandbox, sdk_on, server};
 
@@ -127,12 +129,16 @@ async fn a_question_that_nobody_answered_is_refused_after_all() {
         session.prompt("say begun; think 200; request fs/read_text_file {\"path\":\"/x\"}; say over");
     begun(&mut turn).await;
     // The question is stored, the answer to it never.
-    let mut events = session.events(From::Now);
-    let asked = events.next().await.unwrap().unwrap();
-    assert!(asked.payload.get().contains("fs/read_text_file"));
-    driver.fail(Operation::Insert, sandbox_agent_sdk::persist::PersistErrorKind::Other);
+    let first = AtomicBool::new(true);
+    driver.gate(move |moment, operation| {
+        let fails = (moment, operation) == (Moment::Before, Operation::Insert)
+            && !first.swap(false, Ordering::SeqCst);
+        ready(if fails { Err(PersistError::new(PersistErrorKind::Other, "told to fail")) } else { Ok(()) })
+    });
     while turn.next().await.is_some() {}
     driver.open();
+    let asked = stored(&driver, "one").await.pop().unwrap();
+    assert!(asked.payload.get().contains("fs/read_text_file"));
     sdk.detach().await.unwrap();
     let sdk = sdk_on(&sandbox, driver, limits()).await;
     let session = sdk.resume_or_create_session(request("one")).await.unwrap();

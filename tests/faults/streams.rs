@@ -248,3 +248,19 @@ async fn what_a_process_wrote_around_its_end_is_fetched_before_it_counts_as_dead
     assert_sound(&events);
     assert!(events.iter().any(|event| event.id == format!("{process}:{late}")));
 }
+
+#[tokio::test]
+async fn a_refill_needs_no_room_that_its_events_are_waited_for_in() {
+    let sandbox = sandbox().await;
+    // The event behind the hole has all the room there is.
+    let (_sdk, session) = session_within(&sandbox, limits().queue_bytes(1)).await;
+    let next = sandbox.last_event_id(&server(&session)) + 1;
+    sandbox.faults().lose(Events::ids([next + 3, next + 4]));
+    // No answer of the POST has the hole looked at in another way.
+    sandbox.faults().next(On::rpc("session/prompt")).hang();
+    session.prompt("stream 10").await.unwrap();
+    assert_eq!(sandbox.faults().unspent(), 0);
+    let events = recorded(&session).await;
+    assert!(gaps(&events).is_empty(), "the server still has them: {:?}", gaps(&events));
+    assert_eq!(updates(&events), (1..=10).collect::<Vec<_>>());
+}
