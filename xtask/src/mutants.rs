@@ -48,7 +48,6 @@ pub(crate) fn run(workspace: &Workspace, only: &[String]) -> Result<()> {
             Ok((Outcome::Failed { test }, time)) => {
                 format!("caught in {:.1} s by {test}", time.as_secs_f64())
             }
-            Ok((Outcome::Crashed(status), _)) => format!("caught (crashed: {status})"),
             Ok((Outcome::Hung, _)) => "caught (hung)".to_owned(),
             Ok((Outcome::Passed(tests), _)) => {
                 format!("SURVIVED {tests} tests; it undoes: {}", mutant.undoes)
@@ -93,9 +92,9 @@ fn read_all(folder: &Path, only: &[String]) -> Result<Vec<Mutant>> {
 fn prove_unmutated(bench: &Bench, mutants: &[Mutant]) -> Result<()> {
     for program in suite::programs(mutants.iter().map(|mutant| &mutant.suite)) {
         let start = Instant::now();
-        let built = bench.build(&program).context("unmutated")?;
+        let built = bench.build(&program)?;
         let build_time = start.elapsed();
-        let (outcome, time) = program.run(&built, bench.copy.path())?;
+        let (outcome, time) = program.run(&built, bench.copy.path()).context("unmutated")?;
         let Outcome::Passed(tests) = outcome else {
             bail!("unmutated, `{program}` does not pass: {outcome:?}")
         };

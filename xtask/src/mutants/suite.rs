@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,7 +35,6 @@ pub(super) enum Outcome {
         /// The first one that did.
         test: String,
     },
-    Crashed(ExitStatus),
     /// Still running at the bound.
     Hung,
 }
@@ -113,8 +112,10 @@ impl Suite {
                 Err(RecvTimeoutError::Timeout) => break Outcome::Hung,
                 Err(RecvTimeoutError::Disconnected) => {
                     let status = group.0.wait()?;
-                    ensure!(passed > 0 || !status.success(), "`{self}` names no test that there is");
-                    break if status.success() { Outcome::Passed(passed) } else { Outcome::Crashed(status) };
+                    // Whatever ended it, no test noticed anything.
+                    ensure!(status.success(), "`{self}` ended without a failed test: {status}");
+                    ensure!(passed > 0, "`{self}` names no test that there is");
+                    break Outcome::Passed(passed);
                 }
             }
         };
@@ -124,7 +125,7 @@ impl Suite {
 
 impl fmt::Display for Suite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{} {}", self.package, self.target, self.filters.join(" "))
+        write!(f, "{} {}", self.package, self.target)
     }
 }
 
