@@ -42,12 +42,6 @@ enum Chore {
     Bench(BenchOptions),
     /// Drive sessions through seeded faults, and prove that nothing was lost
     Chaos(ChaosOptions),
-    /// Undo one safeguard at a time, in a copy: a test must notice each
-    Mutants {
-        /// Undo this one alone, a file of `xtask/mutants/`; may be given more than once
-        #[arg(long, value_name = "NAME")]
-        only: Vec<String>,
-    },
 }
 
 fn main() -> ExitCode {
@@ -66,6 +60,5 @@ fn run(cli: Cli) -> Result<()> {
         Chore::Fuzz(options) => fuzz::run(&Workspace::load()?, &options),
         Chore::Bench(options) => bench::run(&Workspace::load()?, &options),
         Chore::Chaos(options) => chaos::run(&Workspace::load()?, &options),
-        Chore::Mutants { only } => mutants::run(&Workspace::load()?, &only),
     }
 }
