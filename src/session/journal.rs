@@ -212,3 +212,7 @@ impl Journal {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod model;
