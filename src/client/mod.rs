@@ -82,7 +82,7 @@ impl SandboxAgent {
     /// When the agent can't be started nothing stays behind. Bounded by
     /// [`Limits::request`](crate::Limits::request) for each message of the handshake (four at most), by
     /// [`Limits::store`](crate::Limits::store) for each of the store's calls, and before that by another call
-    /// that is opening the session. Dropping the call ends the process.
+    /// that is opening the session, 3 s where that is another SDK's. Dropping the call ends the process.
     pub async fn create_session(&self, request: SessionRequest) -> Result<Session> {
         request.check()?;
         let slot = self.slot(&request.id)?.lock_owned().await;
