@@ -130,8 +130,9 @@ async fn turn(core: &Arc<SessionCore>, job: &Job) -> Result<PromptResponse> {
     core.counters.turns_started.increment();
     ticket.progress.send_modify(|progress| progress.first = Some(stored));
     core.touch();
-    if core.is_ended() {
-        let error = core.end_error().with_delivery(Delivery::NotSent);
+    if core.is_ended() || ticket.cancel.is_cancelled() {
+        let error = if core.is_ended() { core.end_error() } else { cancelled() };
+        let error = error.with_delivery(Delivery::NotSent);
         note_end(core, &live.link, &rpc_id, &error).await;
         return Err(error);
     }

@@ -18,6 +18,8 @@ use crate::limits::after;
 
 /// How many events after a prompt are looked at for a sign of the agent's work.
 const EVIDENCE: usize = 1_000;
+/// The word to stop may overtake the prompt, on connections of their own: it is said once more.
+const OVERTAKEN: Duration = Duration::from_secs(1);
 /// A turn of so many events is long: less than what is read of a record to find its beginning.
 const LONG: u64 = 4_000;
 
@@ -163,16 +165,18 @@ impl Running<'_> {
         let settle = async {
             let mut permissions = core.permissions.watch();
             core.cancel_permissions().await;
-            let params = json!({ "sessionId": self.live.agent_session_id });
-            if let Err(error) = core.notify(link, "session/cancel", params).await {
-                tracing::debug!(session = %core.id, %error, "the agent could not be told to stop");
-            }
+            self.tell_to_stop().await;
+            let mut again = Some(Instant::now() + OVERTAKEN);
             loop {
                 tokio::select! {
                     biased;
                     answered = &mut answer => return self.judge(answered).await,
                     // One that was asked on the way.
                     _ = permissions.changed() => core.cancel_permissions().await,
+                    () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => {
+                        again = None;
+                        self.tell_to_stop().await;
+                    }
                 }
             }
         };
@@ -192,14 +196,18 @@ impl Running<'_> {
         }
     }
 
+    async fn tell_to_stop(&self) {
+        let params = json!({ "sessionId": self.live.agent_session_id });
+        if let Err(error) = self.core.notify(&self.live.link, "session/cancel", params).await {
+            tracing::debug!(session = %self.core.id, %error, "the agent could not be told to stop");
+        }
+    }
+
     /// The agent shows no sign of having the prompt. Should it have it all the same, it is told to
     /// stop; it owes an answer then.
     async fn disown(&self, answer: AnswerReceiver) -> Result<Arc<SessionEvent>> {
-        let (core, limits) = (self.core, &self.core.limits);
-        let params = json!({ "sessionId": self.live.agent_session_id });
-        if let Err(error) = core.notify(&self.live.link, "session/cancel", params).await {
-            tracing::debug!(session = %core.id, %error, "the agent could not be told to stop");
-        }
+        let limits = &self.core.limits;
+        self.tell_to_stop().await;
         match timeout(limits.cancel, answer).await {
             Ok(answered) => self.judge(answered).await,
             Err(_) => Err(Error::new(

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use sandbox_agent_sdk::acp_schema::StopReason;
 use sandbox_agent_sdk::{Delivery, ErrorKind, GapCause, Limit, Prompt, SessionState};
 use sandbox_agent_testkit::{On, Sandbox};
+use tokio::time::timeout;
 
 use crate::support::store::{GatedStore, Operation};
 use crate::support::{begun, gaps, recorded, request, said, stored, updates};
@@ -149,4 +151,18 @@ async fn a_process_that_does_not_end_holds_nobody_up() {
     let (sdk, _session) = session(&sandbox).await;
     let destroyed = tokio::time::timeout(PATIENCE, sdk.destroy_session("one")).await;
     destroyed.expect("the DELETE hangs, and is given up").unwrap();
+}
+
+#[tokio::test]
+async fn a_cancel_that_overtakes_its_prompt_ends_it_all_the_same() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    let process = server(&session);
+    sandbox.faults().next(On::rpc("session/prompt")).delay(Duration::from_millis(400));
+    let turn = session.prompt("think 60000");
+    sandbox.wait_for(|sandbox| sandbox.faults().unspent() == 0).await.unwrap();
+    timeout(PATIENCE, turn.cancel()).await.unwrap().unwrap();
+    assert_eq!(turn.await.unwrap().stop_reason, StopReason::Cancelled);
+    session.prompt("say next").await.unwrap();
+    assert_eq!(server(&session), process, "its process did not have to be ended");
 }
