@@ -297,3 +297,28 @@ async fn redirecting(status: u16, to: &str) -> String {
     });
     url
 }
+
+#[tokio::test]
+async fn a_turn_is_a_span_with_its_figures_and_nothing_of_its_content() {
+    let sandbox = guarded().await;
+    let (shown, _listening) = listen();
+    let sdk = builder(sandbox.url()).connect().await.unwrap();
+    let session = sdk.create_session(SessionRequest::new("one", "mock").cwd("/tmp")).await.unwrap();
+    session.prompt("say plum; stream 3").await.unwrap();
+    let process = session.record().last_connection_id;
+    let figures = [
+        "session=one",
+        "agent=mock",
+        &format!("server_id={process}"),
+        "stop_reason=EndTurn",
+        "events=5",
+        "missing=0",
+        "method=\"initialize\"",
+    ];
+    let texts = shown.0.lock().unwrap().clone();
+    for figure in figures {
+        assert!(texts.iter().any(|text| text == figure), "no {figure}");
+    }
+    assert!(texts.iter().any(|text| text.starts_with("duration_ms=")));
+    assert!(!texts.iter().any(|text| text.contains("plum")));
+}
