@@ -5,9 +5,10 @@ use std::time::Duration;
 use sandbox_agent_sdk::acp_schema::StopReason;
 use sandbox_agent_sdk::{Delivery, ErrorKind, Prompt, WhenBusy};
 use sandbox_agent_testkit::Events;
+use tokio::time::timeout;
 
 use crate::support::{begun, gaps, recorded, said};
-use crate::{limits, sandbox, session, session_within};
+use crate::{PATIENCE, first, limits, sandbox, sdk_on, session, session_within};
 
 #[tokio::test]
 async fn a_prompt_that_must_not_wait_is_refused_while_another_runs_or_waits() {
@@ -129,4 +130,49 @@ async fn as_many_requests_wait_as_may() {
         session.raw_send("session/set_mode", serde_json::json!({ "modeId": "plan" })).await.unwrap_err();
     assert_eq!((error.kind(), error.delivery()), (&ErrorKind::QueueFull, Some(Delivery::NotSent)));
     waiting.abort();
+}
+
+#[tokio::test]
+async fn a_prompt_that_must_not_wait_does_not_wait_for_a_turn_that_it_found() {
+    let sandbox = sandbox().await;
+    let (driver, sdk, session) = first(&sandbox).await;
+    let mut turn = session.prompt("say begun; think 60000");
+    begun(&mut turn).await;
+    sdk.detach().await.unwrap();
+    let sdk = sdk_on(&sandbox, driver, limits()).await;
+    let dormant = sdk.get_session("one").await.unwrap().unwrap();
+    let refused = timeout(PATIENCE, dormant.prompt(Prompt::new("say no").when_busy(WhenBusy::Reject))).await;
+    assert_eq!(*refused.expect("it waits").unwrap_err().kind(), ErrorKind::Busy);
+}
+
+#[tokio::test]
+async fn a_prompt_that_interrupts_interrupts_a_turn_that_it_found() {
+    let sandbox = sandbox().await;
+    let (driver, sdk, session) = first(&sandbox).await;
+    let mut turn = session.prompt("say begun; think 60000");
+    begun(&mut turn).await;
+    sdk.detach().await.unwrap();
+    let sdk = sdk_on(&sandbox, driver, limits()).await;
+    let dormant = sdk.get_session("one").await.unwrap().unwrap();
+    let urgent = dormant.prompt(Prompt::new("say urgent").when_busy(WhenBusy::Interrupt));
+    timeout(PATIENCE, urgent).await.expect("it waits").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn between_turns_nothing_is_busy() {
+    let sandbox = sandbox().await;
+    let (_driver, _sdk, session) = first(&sandbox).await;
+    for round in 0..150 {
+        let mut turn =
+            IntoFuture::into_future(session.prompt(Prompt::new("say x").when_busy(WhenBusy::Reject)));
+        let start = std::time::Instant::now();
+        let result = loop {
+            if let std::task::Poll::Ready(result) = futures::poll!(tokio::task::unconstrained(&mut turn)) {
+                break result;
+            }
+            assert!(start.elapsed() < PATIENCE);
+            std::hint::spin_loop();
+        };
+        assert!(result.is_ok(), "round {round}: {result:?}");
+    }
 }

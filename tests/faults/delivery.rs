@@ -1,5 +1,6 @@
 //! What ends a turn besides its response, and what is known of the prompt then.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sandbox_agent_sdk::{
@@ -8,8 +9,9 @@ use sandbox_agent_sdk::{
 use sandbox_agent_testkit::{Events, On, Sandbox};
 use tokio::time::timeout;
 
+use crate::support::store::{GatedStore, Operation};
 use crate::support::{begun, recorded, request, said};
-use crate::{PATIENCE, limits, sandbox, sdk_on, server, session, session_within};
+use crate::{MOMENT, PATIENCE, limits, sandbox, sdk_on, server, session, session_within};
 
 #[tokio::test]
 async fn a_refused_prompt_was_not_sent() {
@@ -249,4 +251,25 @@ async fn a_key_whose_prompt_may_have_been_lost_is_taken() {
     let error = session.prompt(prompt).await.unwrap_err();
     assert_eq!((error.kind(), error.delivery()), (&ErrorKind::DuplicatePrompt, Some(Delivery::Unknown)));
     assert_eq!(said(&recorded(&session).await), "");
+}
+
+#[tokio::test]
+async fn a_prompt_that_was_not_sent_because_the_session_ended_leaves_its_key() {
+    let sandbox = sandbox().await;
+    let driver = Arc::new(GatedStore::default());
+    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    let mut held = driver.hold(Operation::Insert);
+    let turn = session.prompt(Prompt::new("say once").idempotency_key("it"));
+    held.reached().await;
+    let parting = tokio::spawn(async move { sdk.detach().await });
+    assert_eq!(turn.await.unwrap_err().delivery(), Some(Delivery::NotSent));
+    drop(held);
+    parting.await.unwrap().unwrap();
+    let quick = limits().unconfirmed(MOMENT).cancel(MOMENT);
+    let sdk = sdk_on(&sandbox, driver, quick).await;
+    let session = sdk.resume_session("one").await.unwrap().session;
+    let again =
+        timeout(PATIENCE, session.prompt(Prompt::new("say once").idempotency_key("it"))).await.unwrap();
+    again.expect("it was said that it was not sent");
 }

@@ -1,17 +1,18 @@
 //! Sessions that are made, resumed and ended, whatever breaks off on the way.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::StreamExt;
 use sandbox_agent_persist_memory::{MemoryOptions, MemorySessionPersistDriver};
-use sandbox_agent_sdk::persist::PersistErrorKind;
+use sandbox_agent_sdk::persist::{PersistError, PersistErrorKind};
 use sandbox_agent_sdk::{Delivery, ErrorKind, PermissionReply, SandboxAgent, SessionState};
 use sandbox_agent_testkit::{On, Sandbox};
 use serde_json::json;
 use tokio::runtime;
 use tokio::time::timeout;
 
-use crate::support::store::{GatedStore, Operation};
+use crate::support::store::{GatedStore, Moment, Operation};
 use crate::support::{recorded, request, said, stored};
 use crate::{PATIENCE, limits, sandbox, sdk_on, server, session};
 
@@ -166,7 +167,7 @@ async fn a_process_whose_every_answer_was_lost_is_not_started_a_second_time() {
     let process = server(&session);
     sandbox.restart().await.unwrap();
     // It may be told only now that the process is gone.
-    let _ = session.prompt("say second").await;
+    let _ = timeout(PATIENCE, session.prompt("say second")).await.unwrap();
     timeout(PATIENCE, session.prompt("say third")).await.unwrap().unwrap();
     assert!(!sandbox.servers().contains(&process), "nobody takes it for the process that it was");
     assert!(said(&recorded(&session).await).ends_with("third"));
@@ -207,4 +208,30 @@ async fn a_token_is_in_no_text_for_people() {
     for text in shown {
         assert!(!text.contains("secret"), "{text}");
     }
+}
+
+#[tokio::test]
+async fn closing_a_session_whose_process_could_not_be_ended_is_an_error() {
+    let sandbox = sandbox().await;
+    let driver = Arc::new(GatedStore::default());
+    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
+    sdk.create_session(request("one")).await.unwrap();
+    sdk.detach().await.unwrap();
+    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let reads = Arc::new(AtomicUsize::new(0));
+    driver.gate(move |moment, operation| {
+        let reads = reads.clone();
+        async move {
+            // The first one is for the newest index.
+            let fails = (moment, operation) == (Moment::Before, Operation::ListEvents)
+                && reads.fetch_add(1, Ordering::SeqCst) > 0;
+            if fails { Err(PersistError::new(PersistErrorKind::Other, "told to fail")) } else { Ok(()) }
+        }
+    });
+    let closed = sdk.close_session("one").await;
+    assert!(
+        closed.is_err() || sandbox.servers().is_empty(),
+        "{closed:?}, and {:?} runs on",
+        sandbox.servers()
+    );
 }

@@ -7,25 +7,13 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use sandbox_agent_sdk::persist::{PersistError, PersistErrorKind, envelope};
-use sandbox_agent_sdk::{
-    Delivery, ErrorKind, From, Limit, MemorySessionPersistDriver, PermissionReply, Prompt, ResumeOutcome,
-    SandboxAgent, Session,
-};
-use sandbox_agent_testkit::{On, Sandbox};
-use serde_json::json;
+use sandbox_agent_sdk::{From, PermissionReply, ResumeOutcome};
+use sandbox_agent_testkit::{AgentLine, Direction, On};
 use tokio::time::timeout;
 
 use crate::support::store::{GatedStore, Moment, Operation};
-use crate::support::{assert_sound, begun, gaps, notes, recorded, request, said, stored, updates};
-use crate::{PATIENCE, limits, sandbox, sdk_on, server};
-
-/// A store, and a first SDK with a session on it.
-async fn first(sandbox: &Sandbox) -> (MemorySessionPersistDriver, SandboxAgent, Session) {
-    let driver = MemorySessionPersistDriver::new();
-    let sdk = sdk_on(sandbox, driver.clone(), limits()).await;
-    let session = sdk.create_session(request("one")).await.unwrap();
-    (driver, sdk, session)
-}
+use crate::support::{assert_sound, begun, notes, recorded, request, said, saying, stored, updates};
+use crate::{PATIENCE, first, limits, sandbox, sdk_on, server};
 
 #[tokio::test]
 async fn whoever_is_bound_before_misses_nothing() {
@@ -47,56 +35,6 @@ async fn whoever_is_bound_before_misses_nothing() {
     assert_eq!(updates(&seen), (1..=100).collect::<Vec<_>>());
     assert_eq!(stored(&driver, "one").await, seen);
     assert_eq!(sandbox.prompts_received().len(), 1);
-}
-
-#[tokio::test]
-async fn a_prompt_that_nobody_got_is_unknown_within_its_limit_and_the_process_stays() {
-    let sandbox = sandbox().await;
-    let (driver, sdk, session) = first(&sandbox).await;
-    sandbox.faults().next(On::rpc("session/prompt")).hang_undelivered();
-    let turn = session.prompt(Prompt::new("say never").idempotency_key("it"));
-    sandbox.wait_for(|sandbox| sandbox.faults().unspent() == 0).await.unwrap();
-    let process = server(&session);
-    sdk.detach().await.unwrap();
-    assert_eq!(turn.await.unwrap_err().delivery(), Some(Delivery::Unknown));
-
-    let quick = limits().unconfirmed(Duration::from_millis(300)).cancel(Duration::from_millis(300));
-    let sdk = sdk_on(&sandbox, driver.clone(), quick).await;
-    let session = sdk.resume_or_create_session(request("one")).await.unwrap();
-    let error = timeout(PATIENCE, session.running_turn().unwrap()).await.unwrap().unwrap_err();
-    assert_eq!(*error.kind(), ErrorKind::TimedOut(Limit::Unconfirmed));
-    assert_eq!(error.delivery(), Some(Delivery::Unknown));
-    assert_eq!(session.delivery("it").await.unwrap(), Some(Delivery::Unknown));
-    session.prompt("say next").await.unwrap();
-    assert_eq!(server(&session), process);
-    assert_eq!(said(&recorded(&session).await), "next");
-    assert_eq!(sandbox.prompts_received().len(), 1, "nothing is sent again by itself");
-
-    // It is not waited for another time.
-    sdk.detach().await.unwrap();
-    let sdk = sdk_on(&sandbox, driver, limits()).await;
-    let opened = sdk.resume_session("one").await.unwrap();
-    assert_eq!(opened.outcome, ResumeOutcome::Reattached);
-    assert!(opened.session.running_turn().is_none());
-}
-
-#[tokio::test]
-async fn a_prompt_that_was_in_doubt_is_settled_by_its_answer() {
-    let sandbox = sandbox().await;
-    let (driver, sdk, session) = first(&sandbox).await;
-    sandbox.faults().next(On::rpc("session/prompt")).hang();
-    let turn = session.prompt(Prompt::new("think 500; say done").idempotency_key("it"));
-    sandbox.wait_for(|sandbox| !sandbox.prompts_received().is_empty()).await.unwrap();
-    sdk.detach().await.unwrap();
-    assert_eq!(turn.await.unwrap_err().delivery(), Some(Delivery::Unknown));
-    let sdk = sdk_on(&sandbox, driver, limits()).await;
-    let session = sdk.resume_or_create_session(request("one")).await.unwrap();
-    assert_eq!(session.delivery("it").await.unwrap(), Some(Delivery::Unknown));
-    session.running_turn().unwrap().await.unwrap();
-    assert_eq!(session.delivery("it").await.unwrap(), Some(Delivery::Executed));
-    let error = session.prompt(Prompt::new("say twice").idempotency_key("it")).await.unwrap_err();
-    assert_eq!((error.kind(), error.delivery()), (&ErrorKind::DuplicatePrompt, Some(Delivery::Executed)));
-    assert_eq!(session.delivery("other").await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -152,12 +90,12 @@ async fn a_question_that_nobody_answered_is_refused_after_all() {
 async fn a_process_that_exited_meanwhile_is_no_process() {
     let sandbox = sandbox().await;
     let (driver, sdk, session) = first(&sandbox).await;
-    let mut turn = session.prompt("say begun; think 200; say late; exit 3");
+    let mut turn = session.prompt("say begun; think 60000");
     begun(&mut turn).await;
     let process = server(&session);
     sdk.detach().await.unwrap();
-    sandbox.wait_for(|sandbox| !sandbox.servers().is_empty()).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    sandbox.faults().agent_writes(&process, &saying("late")).unwrap();
+    sandbox.faults().kill_agent(&process, 3).unwrap();
     let sdk = sdk_on(&sandbox, driver, limits()).await;
     let opened = sdk.resume_session("one").await.unwrap();
     assert_eq!(opened.outcome, ResumeOutcome::Transcript);
@@ -166,37 +104,6 @@ async fn a_process_that_exited_meanwhile_is_no_process() {
     assert!(said(&events).contains("late"), "what it wrote while nobody listened is there");
     assert_eq!((notes(&events, envelope::PROCESS_ENDED), notes(&events, envelope::TURN_ENDED)), (1, 1));
     assert_sound(&events);
-}
-
-#[tokio::test]
-async fn a_turn_of_any_length_is_found() {
-    let sandbox = sandbox().await;
-    let (driver, sdk, session) = first(&sandbox).await;
-    let mut turn = session.prompt("ask Push it; say no");
-    session.permission_requests().next().await.unwrap();
-    let process = server(&session);
-    // More than is read of a record backwards.
-    for part in 0..13_u64 {
-        for number in 0..1_000 {
-            let text = format!("u{} ", part * 1_000 + number);
-            let update = json!({"jsonrpc": "2.0", "method": "session/update", "params": {"sessionId": "x",
-                "update": {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": text}}}});
-            sandbox.faults().agent_writes(&process, &update.to_string()).unwrap();
-        }
-        let want = (part + 1) * 1_000;
-        while session.last_index() < want {
-            turn.next().await.unwrap().unwrap();
-        }
-    }
-    sdk.detach().await.unwrap();
-    let sdk = sdk_on(&sandbox, driver, limits()).await;
-    let session = sdk.resume_or_create_session(request("one")).await.unwrap();
-    let turn = session.running_turn().unwrap();
-    let asked = session.pending_permissions();
-    assert_eq!(asked.len(), 1, "{asked:?}");
-    session.respond(&asked[0].id, PermissionReply::Reject).await.unwrap();
-    timeout(PATIENCE, turn).await.unwrap().unwrap();
-    assert_eq!(gaps(&recorded(&session).await), []);
 }
 
 #[tokio::test]
@@ -232,7 +139,7 @@ async fn a_process_that_was_left_is_ended_by_whoever_closes_or_destroys_its_sess
         let (driver, sdk, session) = first(&sandbox).await;
         let process = server(&session);
         sdk.detach().await.unwrap();
-        assert_eq!(sandbox.servers(), [process.clone()]);
+        assert_eq!(sandbox.servers(), std::slice::from_ref(&process));
         let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
         if destroy {
             sdk.destroy_session("one").await.unwrap()
@@ -245,4 +152,38 @@ async fn a_process_that_was_left_is_ended_by_whoever_closes_or_destroys_its_sess
         assert_eq!(opened.outcome, ResumeOutcome::Transcript);
         assert_ne!(server(&opened.session), process);
     }
+}
+
+#[tokio::test]
+async fn a_process_that_exited_is_no_process_also_where_the_store_is_slow() {
+    let sandbox = sandbox().await;
+    let driver = Arc::new(GatedStore::default());
+    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    let process = server(&session);
+    sdk.detach().await.unwrap();
+    sandbox.faults().kill_agent(&process, 3).unwrap();
+    driver.delay(Operation::Insert, Duration::from_millis(150));
+    let sdk = sdk_on(&sandbox, driver, limits()).await;
+    let opened = sdk.resume_session("one").await.unwrap();
+    assert_ne!(opened.outcome, ResumeOutcome::Reattached, "it is dead");
+    opened.session.prompt("say hello").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_turn_that_was_answered_before_its_process_exited_has_no_other_end() {
+    let sandbox = sandbox().await;
+    let (driver, sdk, session) = first(&sandbox).await;
+    let mut turn = session.prompt("say begun; think 200; say done");
+    begun(&mut turn).await;
+    let process = server(&session);
+    sdk.detach().await.unwrap();
+    let answered = |line: &AgentLine| line.direction == Direction::Wrote && line.line.contains("stopReason");
+    sandbox.wait_for(|sandbox| sandbox.agent_lines().iter().any(answered)).await.unwrap();
+    sandbox.faults().kill_agent(&process, 0).unwrap();
+    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
+    sdk.resume_session("one").await.unwrap();
+    let events = stored(&driver, "one").await;
+    assert!(said(&events).ends_with("done"));
+    assert_eq!(notes(&events, envelope::TURN_ENDED), 0, "its response is in the record");
 }

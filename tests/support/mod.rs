@@ -12,6 +12,7 @@ use sandbox_agent_sdk::{
     EventView, Events, From, Gap, ListEventsRequest, Session, SessionEvent, SessionEventExt,
 };
 use sandbox_agent_sdk::{SessionPersistDriver, SessionRequest, Turn};
+use serde_json::{Value, json};
 
 pub const AGENT: &str = "mock";
 
@@ -59,6 +60,17 @@ pub fn assert_sound(events: &[SessionEvent]) {
             assert!(sse > last, "event {} came after {last}", event.id);
         }
     }
+}
+
+/// The line by which an agent tells an update of its session.
+pub fn session_update(update: Value) -> String {
+    json!({"jsonrpc": "2.0", "method": "session/update", "params": {"sessionId": "x", "update": update}})
+        .to_string()
+}
+
+/// The same for something that it says.
+pub fn saying(text: &str) -> String {
+    session_update(json!({"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": text}}))
 }
 
 /// The numbers of the updates `u1 `, `u2 `, … of the scripted agent, as they are stored.

@@ -1,4 +1,5 @@
 //! A store in memory with a gate at each operation, where a test lets it fail, be slow or stand still.
+//! It may evict, whatever is running.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -15,7 +16,8 @@ use tokio::sync::watch;
 /// An error in place of the operation's result.
 pub type Verdict = Result<(), PersistError>;
 
-type Gate = Arc<dyn Fn(Moment, Operation) -> BoxFuture<'static, Verdict> + Send + Sync>;
+/// Is shown what is inserted.
+type Gate = Arc<dyn Fn(Moment, Operation, &[SessionEvent]) -> BoxFuture<'static, Verdict> + Send + Sync>;
 
 /// When the gate is passed: a failure after the work leaves the work done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,15 +41,34 @@ pub enum Operation {
 pub struct GatedStore {
     store: MemorySessionPersistDriver,
     gate: Mutex<Option<Gate>>,
+    /// How many events of a session it keeps; all unless told.
+    keep: Option<u64>,
 }
 
 impl GatedStore {
+    /// One SDK's view of a store that others have too.
+    pub fn over(store: &MemorySessionPersistDriver) -> Self {
+        Self { store: store.clone(), ..Self::default() }
+    }
+
+    /// Keeps only so many of a session's newest events.
+    pub fn evicting(keep: u64) -> Self {
+        Self { keep: Some(keep), ..Self::default() }
+    }
+
     /// From now on each operation passes this gate, before its work and after it.
     pub fn gate<F>(&self, gate: impl Fn(Moment, Operation) -> F + Send + Sync + 'static)
     where
         F: Future<Output = Verdict> + Send + 'static,
     {
-        *self.gate.lock().unwrap() = Some(Arc::new(move |moment, operation| gate(moment, operation).boxed()));
+        self.set_gate(move |moment, operation, _| gate(moment, operation).boxed());
+    }
+
+    fn set_gate(
+        &self,
+        gate: impl Fn(Moment, Operation, &[SessionEvent]) -> BoxFuture<'static, Verdict> + Send + Sync + 'static,
+    ) {
+        *self.gate.lock().unwrap() = Some(Arc::new(gate));
     }
 
     /// From now on there is no gate.
@@ -75,26 +96,37 @@ impl GatedStore {
 
     /// These operations stand still until what this returns is dropped.
     pub fn hold(&self, held: Operation) -> Held {
+        self.hold_if(move |operation, _| operation == held)
+    }
+
+    /// The same for inserts of such events.
+    pub fn hold_inserts(&self, held: impl Fn(&SessionEvent) -> bool + Send + Sync + 'static) -> Held {
+        self.hold_if(move |_, events| events.iter().any(&held))
+    }
+
+    fn hold_if(&self, held: impl Fn(Operation, &[SessionEvent]) -> bool + Send + Sync + 'static) -> Held {
         let (reached, is_reached) = watch::channel(false);
         let (holding, released) = watch::channel(());
-        self.gate(move |moment, operation| {
+        self.set_gate(move |moment, operation, events| {
+            let stands = moment == Moment::Before && held(operation, events);
             let (reached, mut released) = (reached.clone(), released.clone());
-            async move {
-                if (moment, operation) == (Moment::Before, held) {
+            let passing = async move {
+                if stands {
                     reached.send_replace(true);
                     // Nothing is ever sent: this ends with the sender.
                     let _ = released.changed().await;
                 }
                 Ok(())
-            }
+            };
+            passing.boxed()
         });
         Held { is_reached, _holding: holding }
     }
 
-    async fn pass(&self, moment: Moment, operation: Operation) -> Verdict {
-        let gate = self.gate.lock().unwrap().clone();
-        match gate {
-            Some(gate) => gate(moment, operation).await,
+    async fn pass(&self, moment: Moment, operation: Operation, events: &[SessionEvent]) -> Verdict {
+        let passing = self.gate.lock().unwrap().as_ref().map(|gate| gate(moment, operation, events));
+        match passing {
+            Some(passing) => passing.await,
             None => Ok(()),
         }
     }
@@ -104,10 +136,40 @@ impl GatedStore {
         operation: Operation,
         work: impl Future<Output = Result<T, PersistError>> + Send,
     ) -> Result<T, PersistError> {
-        self.pass(Moment::Before, operation).await?;
+        self.past(operation, &[], work).await
+    }
+
+    async fn past<T>(
+        &self,
+        operation: Operation,
+        events: &[SessionEvent],
+        work: impl Future<Output = Result<T, PersistError>> + Send,
+    ) -> Result<T, PersistError> {
+        self.pass(Moment::Before, operation, events).await?;
         let done = work.await;
-        self.pass(Moment::After, operation).await?;
+        self.pass(Moment::After, operation, events).await?;
         done
+    }
+
+    /// Up to which index the session's events are evicted.
+    async fn evicted(&self, session_id: &str) -> Result<u64, PersistError> {
+        let Some(keep) = self.keep else { return Ok(0) };
+        let newest = ListEventsRequest::new(session_id).descending().limit(1);
+        let newest = self.store.list_events(newest).await?;
+        Ok(newest.items.first().map_or(0, |event| event.event_index.saturating_sub(keep)))
+    }
+
+    async fn list_kept(&self, request: ListEventsRequest) -> Result<ListPage<SessionEvent>, PersistError> {
+        let evicted = self.evicted(&request.session_id).await?;
+        if let Some(after) = request.after_index.filter(|after| *after < evicted) {
+            return Err(PersistError::evicted(&request.session_id, after + 1, evicted));
+        }
+        let mut page = self.store.list_events(request).await?;
+        if page.items.iter().any(|event| event.event_index <= evicted) {
+            page.items.retain(|event| event.event_index > evicted);
+            page.next_cursor = None;
+        }
+        Ok(page)
     }
 }
 
@@ -142,17 +204,19 @@ impl SessionPersistDriver for GatedStore {
         self.through(Operation::UpdateSession, self.store.update_session(record)).await
     }
     async fn list_events(&self, request: ListEventsRequest) -> Result<ListPage<SessionEvent>, PersistError> {
-        self.through(Operation::ListEvents, self.store.list_events(request)).await
+        self.through(Operation::ListEvents, self.list_kept(request)).await
     }
     async fn insert_event(&self, session_id: &str, event: SessionEvent) -> Result<Inserted, PersistError> {
-        self.through(Operation::Insert, self.store.insert_event(session_id, event)).await
+        let shown = [event.clone()];
+        self.past(Operation::Insert, &shown, self.store.insert_event(session_id, event)).await
     }
     async fn insert_events(
         &self,
         session_id: &str,
         events: Vec<SessionEvent>,
     ) -> Result<Inserted, PersistError> {
-        self.through(Operation::Insert, self.store.insert_events(session_id, events)).await
+        let shown = events.clone();
+        self.past(Operation::Insert, &shown, self.store.insert_events(session_id, events)).await
     }
     async fn delete_session(&self, id: &str) -> Result<(), PersistError> {
         self.through(Operation::DeleteSession, self.store.delete_session(id)).await
