@@ -258,3 +258,46 @@ impl Turns {
         self.running.as_ref().filter(|running| running.waits()).or(adopted)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::acp::{Ground, Link, Process};
+    use crate::http::Http;
+    use crate::limits::Limits;
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_found_turn_that_nobody_takes_up_is_told() {
+        let ground = Ground {
+            http: Http::new(reqwest::Client::new(), "http://localhost", None, &[]).unwrap(),
+            limits: Limits::default(),
+            counters: Arc::default(),
+            runtime: Handle::current(),
+            stop: CancellationToken::new(),
+        };
+        for closed_first in [true, false] {
+            let (link, _unread) = Link::new(ground.clone(), Process::running("server", "mock", 1));
+            let ticket = Ticket::running(1);
+            let adopted = Adopted {
+                live: Live { link, agent_session_id: "session".into() },
+                rpc_id: "1".into(),
+                index: 1,
+                given_up: false,
+                answer: None,
+                ticket: ticket.clone(),
+            };
+            let queue = Queue::new(1);
+            if closed_first {
+                queue.close();
+            }
+            queue.adopt(Box::new(adopted));
+            assert_eq!(ticket.waits(), !closed_first);
+            queue.close();
+            let outcome = ticket.progress.borrow().outcome.clone().unwrap();
+            assert_eq!(outcome.result.unwrap_err().delivery(), Some(Delivery::Unknown));
+        }
+    }
+}

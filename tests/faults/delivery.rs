@@ -262,9 +262,12 @@ async fn a_prompt_that_was_not_sent_because_the_session_ended_leaves_its_key() {
     let mut held = driver.hold(Operation::Insert);
     let turn = session.prompt(Prompt::new("say once").idempotency_key("it"));
     held.reached().await;
+    let waiting = session.prompt("say no");
     let parting = tokio::spawn(async move { sdk.detach().await });
-    assert_eq!(turn.await.unwrap_err().delivery(), Some(Delivery::NotSent));
+    // The session ends while the prompt is being stored.
+    assert_eq!(waiting.await.unwrap_err().delivery(), Some(Delivery::NotSent));
     drop(held);
+    assert_eq!(turn.await.unwrap_err().delivery(), Some(Delivery::NotSent));
     parting.await.unwrap().unwrap();
     let quick = limits().unconfirmed(MOMENT).cancel(MOMENT);
     let sdk = sdk_on(&sandbox, driver, quick).await;
