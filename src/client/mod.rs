@@ -236,7 +236,7 @@ impl SandboxAgent {
         }
         let core = match open(slot) {
             Some(core) => {
-                core.amend(|kept| kept.session_init = record.session_init);
+                core.change_record(|kept| kept.session_init = record.session_init).await?;
                 if let Some(policy) = policy {
                     core.set_policy(policy);
                 }

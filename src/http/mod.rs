@@ -122,28 +122,24 @@ impl Http {
     /// Passes a success on and turns anything else into its error, without what we sent: a proxy may
     /// show the headers of a request that it refuses.
     pub(crate) async fn accept(&self, response: Response) -> Result<Response> {
-        accept(response, |body| self.redact(body)).await
+        accept(response, |problem| problem.redact(&|text| self.redact(text))).await
     }
 
-    fn redact(&self, body: Vec<u8>) -> Vec<u8> {
+    fn redact(&self, text: &str) -> String {
         let secrets = self.headers.values().filter_map(|value| value.to_str().ok());
         let words = secrets.flat_map(|secret| [secret, secret.strip_prefix("Bearer ").unwrap_or(secret)]);
-        let words: Vec<_> = words.filter(|word| word.len() >= SECRET).collect();
-        if !words.iter().any(|word| body.windows(word.len()).any(|part| part == word.as_bytes())) {
-            return body;
-        }
-        let text = String::from_utf8_lossy(&body).into_owned();
-        words.iter().fold(text, |text, word| text.replace(word, "…")).into_bytes()
+        words.filter(|word| word.len() >= SECRET).fold(text.to_owned(), |text, word| text.replace(word, "…"))
     }
 }
 
-async fn accept(response: Response, redact: impl Fn(Vec<u8>) -> Vec<u8>) -> Result<Response> {
+async fn accept(response: Response, redact: impl Fn(&mut Problem)) -> Result<Response> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
     }
-    let body = redact(read_capped(response, MAX_BODY).await.unwrap_or_default());
-    let problem = Problem::read(status.as_u16(), &body);
+    let body = read_capped(response, MAX_BODY).await.unwrap_or_default();
+    let mut problem = Problem::read(status.as_u16(), &body);
+    redact(&mut problem);
     Err(match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Error::new(ErrorKind::Unauthorized, format!("the server refused the token: {problem}"))

@@ -41,9 +41,28 @@ impl Problem {
         problem
     }
 
+    /// Changes every text in it but the server's own kind, which others act on.
+    pub(crate) fn redact(&mut self, redact: &impl Fn(&str) -> String) {
+        if !self.kind.starts_with("urn:sandbox-agent:error:") {
+            self.kind = redact(&self.kind);
+        }
+        self.title = redact(&self.title);
+        self.detail = self.detail.as_deref().map(redact);
+        self.extra.values_mut().for_each(|value| redact_value(value, redact));
+    }
+
     /// The last part of the kind, such as `agent_not_installed`.
     pub fn code(&self) -> &str {
         self.kind.rsplit(':').next().unwrap_or_default()
+    }
+}
+
+fn redact_value(value: &mut Value, redact: &impl Fn(&str) -> String) {
+    match value {
+        Value::String(text) => *text = redact(text),
+        Value::Array(values) => values.iter_mut().for_each(|value| redact_value(value, redact)),
+        Value::Object(members) => members.values_mut().for_each(|value| redact_value(value, redact)),
+        _ => {}
     }
 }
 

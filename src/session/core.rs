@@ -16,6 +16,7 @@ use super::queue::Queue;
 use super::recorder::{Recorder, Writer};
 use super::replay::Replay;
 use super::runner;
+use super::settings::Settings;
 use super::state::State;
 use super::store::Store;
 use super::tail::{End, Tail};
@@ -59,6 +60,7 @@ struct Shared {
     policy: PermissionPolicy,
     /// Whether the store has the record as it is here.
     stored: bool,
+    unopened: Option<Arc<Link>>,
     link: Option<Arc<Link>>,
     /// The last process that was started, be the session open on it or not.
     opened_on: Option<String>,
@@ -118,6 +120,7 @@ impl SessionCore {
                 record,
                 policy,
                 stored: false,
+                unopened: None,
                 link: None,
                 opened_on: None,
                 activity: Instant::now(),
@@ -157,10 +160,12 @@ impl SessionCore {
         self.shared().record.clone()
     }
 
-    /// Changes the record, in memory and in the store.
+    /// Changes the record, in memory and in the store; what another SDK has changed since stays.
     pub(crate) async fn change_record(&self, change: impl FnOnce(&mut SessionRecord)) -> Result<()> {
+        let _storing = self.storing.lock().await;
+        self.refresh().await?;
         self.amend(change);
-        self.store_record().await
+        self.write().await
     }
 
     /// Changes the record in memory; it is stored with the next change at the latest.
@@ -171,9 +176,41 @@ impl SessionCore {
         shared.stored &= shared.record == before;
     }
 
-    /// Stores the record as it is, unless the store has it so.
+    /// Stores what was changed in memory.
     pub(super) async fn store_record(&self) -> Result<()> {
         let _storing = self.storing.lock().await;
+        self.refresh().await?;
+        self.write().await
+    }
+
+    /// Takes over what another SDK may have written since: on which process the session is, how, and
+    /// whether at all.
+    pub(crate) async fn refresh_record(&self) -> Result<()> {
+        let _storing = self.storing.lock().await;
+        self.refresh().await
+    }
+
+    async fn refresh(&self) -> Result<()> {
+        let stored = self.store.call(|| self.store.driver.get_session(&self.id)).await?;
+        let mut shared = self.shared();
+        let Some(stored) = stored else {
+            shared.stored = false;
+            return Ok(());
+        };
+        let unsaved = (!shared.stored).then(|| Settings::recorded(&shared.record));
+        let init = shared.record.session_init.take();
+        shared.record = stored;
+        if !shared.stored {
+            // What was changed here and could not be stored yet is newer.
+            shared.record.session_init = init;
+        }
+        if let Some(settings) = unsaved.filter(|settings| *settings != Settings::default()) {
+            settings.record(&mut shared.record);
+        }
+        Ok(())
+    }
+
+    async fn write(&self) -> Result<()> {
         let (record, stored) = {
             let shared = self.shared();
             (shared.record.clone(), shared.stored)
@@ -187,21 +224,17 @@ impl SessionCore {
         Ok(())
     }
 
-    /// Takes over what another SDK may have written since: on which process the session is, how, and
-    /// whether at all.
-    pub(crate) async fn refresh_record(&self) -> Result<()> {
-        let Some(stored) = self.store.call(|| self.store.driver.get_session(&self.id)).await? else {
-            return Ok(());
-        };
-        self.amend(|record| {
-            record.agent_session_id = stored.agent_session_id;
-            record.last_connection_id = stored.last_connection_id;
-            record.destroyed_at = stored.destroyed_at;
-            record.modes = stored.modes;
-            record.config_options = stored.config_options;
-            record.extra = stored.extra;
-        });
-        Ok(())
+    /// A process on which the session was being opened by somebody else.
+    pub(super) fn set_unopened(&self, link: Arc<Link>) {
+        self.shared().unopened = Some(link);
+    }
+
+    /// Ends that process: the session is open elsewhere.
+    pub(super) fn end_unopened(self: &Arc<Self>) {
+        if let Some(link) = self.shared().unopened.take() {
+            let core = self.clone();
+            self.runtime.spawn(async move { core.end_process(&link, &Error::closed(), "abandoned").await });
+        }
     }
 
     pub(crate) fn policy(&self) -> PermissionPolicy {

@@ -108,9 +108,9 @@ impl Listener for Arc<SessionCore> {
 
     /// What an agent answered ends what waits for it here, although its copy may never come.
     fn theirs_shown(&self, event: &Arc<SessionEvent>) {
+        let Some(link) = self.link().filter(|link| link.server_id == event.connection_id) else { return };
         if event.sender == Sender::Agent
             && let Kind::Response { id } = envelope::kind(&event.payload)
-            && let Some(link) = self.link().filter(|link| link.server_id == event.connection_id)
         {
             link.pending.complete(id, Ok(event.clone()));
         }
@@ -224,7 +224,7 @@ fn ask(core: &Arc<SessionCore>, link: &Arc<Link>, rpc_id: &str, event: &SessionE
         if !core.permissions.has_listener() {
             tracing::warn!(session = %core.id, permission = %request.id, "the agent asks for a permission and nobody listens");
         }
-        return list(core, link, rpc_id, request);
+        return list(core, link, rpc_id, 1, request);
     };
     let (core, link, rpc_id) = (core.clone(), link.clone(), rpc_id.to_owned());
     core.runtime.clone().spawn(async move {
@@ -235,20 +235,22 @@ fn ask(core: &Arc<SessionCore>, link: &Arc<Link>, rpc_id: &str, event: &SessionE
             }
             tracing::warn!(session = %core.id, %error, "the policy's answer did not get out; somebody has to answer");
             if !link.is_dead() {
-                list(&core, &link, &rpc_id, request);
+                // An answer that is stored keeps its id, sent or not.
+                let attempt = if error.is_persist() { 1 } else { 2 };
+                list(&core, &link, &rpc_id, attempt, request);
             }
         }
     });
 }
 
-fn list(core: &Arc<SessionCore>, link: &Arc<Link>, rpc_id: &str, request: PermissionRequest) {
+fn list(core: &Arc<SessionCore>, link: &Arc<Link>, rpc_id: &str, attempt: u32, request: PermissionRequest) {
     let limit = core.limits.pending_permissions;
     if core.permissions.len() >= limit {
         tracing::warn!(session = %core.id, limit, "as many permission requests wait as are kept; one more is refused");
         let message = format!("{limit} permission requests wait for an answer already");
         return reply(core, link, rpc_id, Err(json!({ "code": -32000, "message": message })));
     }
-    core.permissions.add(link, rpc_id, request);
+    core.permissions.add(link, rpc_id, attempt, request);
     core.permissions_changed();
 }
 

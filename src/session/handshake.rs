@@ -38,10 +38,8 @@ impl SessionCore {
         if self.is_overtaken(link).await? {
             return Ok(None);
         }
-        self.keep(link, &agent_session_id, &settings).await?;
-        if outcome == ResumeOutcome::Transcript {
-            self.owe_transcript(true).await?;
-        }
+        let untold = outcome == ResumeOutcome::Transcript;
+        self.keep(link, &agent_session_id, &settings, untold).await?;
         Ok(Some(Shaken { agent_session_id, outcome, not_restored }))
     }
 
@@ -142,7 +140,7 @@ impl SessionCore {
     }
 
     /// Whether the record names another process by now.
-    async fn is_overtaken(&self, link: &Link) -> Result<bool> {
+    pub(super) async fn is_overtaken(&self, link: &Link) -> Result<bool> {
         let stored = self.store.call(|| self.store.driver.get_session(&self.id)).await?;
         let overtaken = stored.is_some_and(|stored| stored.last_connection_id != link.server_id);
         if overtaken {
@@ -152,12 +150,22 @@ impl SessionCore {
     }
 
     /// From now on the record says that the session is open on this process, and how.
-    pub(super) async fn keep(&self, link: &Link, agent_session_id: &str, settings: &Settings) -> Result<()> {
+    /// An agent that is `untold` of the past is owed a transcript.
+    pub(super) async fn keep(
+        &self,
+        link: &Link,
+        agent_session_id: &str,
+        settings: &Settings,
+        untold: bool,
+    ) -> Result<()> {
         self.change_record(|record| {
             record.agent_session_id = agent_session_id.to_owned();
             record.last_connection_id.clone_from(&link.server_id);
             settings.record(record);
-            Memo::change(record, |memo| memo.opening = None);
+            Memo::change(record, |memo| {
+                memo.opening = None;
+                memo.transcript |= untold;
+            });
         })
         .await
     }

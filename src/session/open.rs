@@ -1,6 +1,9 @@
 //! Opens a session: on the process that ran it last, or else on a new one.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::core::{Live, SessionCore};
 use super::dispatch;
@@ -13,6 +16,10 @@ use super::settings::NotRestored;
 use crate::acp::{Ground, Link, Process};
 use crate::error::{Error, ErrorKind, Result};
 
+/// How long the end of a process that said so may take to be recorded.
+const EXIT: Duration = Duration::from_secs(5);
+/// How long another SDK that is opening the session is waited for. One that died at it costs as much.
+const OPENING: Duration = Duration::from_secs(3);
 /// Several SDKs that open one session at once overtake each other less often.
 const OVERTAKEN: usize = 5;
 
@@ -27,6 +34,10 @@ impl SessionCore {
     /// The agent process in use; opens the session on one where there is none.
     pub(crate) async fn ensure_live(self: &Arc<Self>, wish: Wish) -> Result<Ready> {
         let mut live = self.live.lock().await;
+        if let Some(live) = live.as_ref().filter(|live| live.link.is_exiting()) {
+            // Nothing can be sent to it any more; all that it wrote is recorded first.
+            let _ = timeout(EXIT, live.link.dies()).await;
+        }
         if let Some(live) = live.as_ref().filter(|live| !live.link.is_dead()) {
             return Ok(Ready { live: live.clone(), outcome: ResumeOutcome::Open, not_restored: Vec::new() });
         }
@@ -36,8 +47,8 @@ impl SessionCore {
         *live = None;
         let _opening = Opening::begin(self);
         self.refresh_record().await?;
-        if wish.revive {
-            self.amend(|record| record.destroyed_at = None);
+        if wish.revive && self.record().destroyed_at.is_some() {
+            self.change_record(|record| record.destroyed_at = None).await?;
         }
         if self.record().destroyed_at.is_some() {
             return Err(Error::new(
@@ -53,11 +64,14 @@ impl SessionCore {
 
     async fn climb(self: &Arc<Self>, wish: &Wish) -> Result<Ready> {
         // Who is overtaken by another SDK finds its process in the next round.
-        for _ in 0..OVERTAKEN {
-            if let Some(ready) = self.reattach(wish).await? {
+        for round in 0..OVERTAKEN {
+            // One that has overtaken this one lives, however long its agent takes.
+            let patience = if round == 0 { OPENING } else { self.limits.request };
+            if let Some(ready) = self.reattach(wish, patience).await? {
                 return Ok(ready);
             }
             if let Some(ready) = self.open(wish).await? {
+                self.end_unopened();
                 return Ok(ready);
             }
         }
@@ -87,6 +101,12 @@ impl SessionCore {
             abandon.0 = None;
             link.bury(&Error::closed());
             link.delete().await;
+        }
+        if let Err(error) = &opened
+            && error.is_agent_gone()
+            && self.is_overtaken(&link).await?
+        {
+            return Ok(None);
         }
         let Some(Shaken { agent_session_id, outcome, not_restored }) = opened? else { return Ok(None) };
         abandon.0 = None;

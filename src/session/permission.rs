@@ -136,13 +136,13 @@ pub(crate) struct Claim {
 
 impl Permissions {
     /// Lists a request; keyed by its event, so that the list has the agent's order.
-    pub(crate) fn add(&self, link: &Arc<Link>, rpc_id: &str, request: PermissionRequest) {
+    pub(crate) fn add(&self, link: &Arc<Link>, rpc_id: &str, attempt: u32, request: PermissionRequest) {
         let open = Open {
             link: link.clone(),
             rpc_id: rpc_id.to_owned(),
             since: Instant::now(),
             answering: false,
-            attempt: 1,
+            attempt,
             request,
         };
         self.lock().insert(open.request.event_index, open);

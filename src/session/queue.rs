@@ -147,6 +147,8 @@ struct Turns {
     adopted: Option<Box<Adopted>>,
     waiting: VecDeque<Job>,
     running: Option<Ticket>,
+    /// Comes after the running one, before all that wait.
+    next: Option<Ticket>,
     closed: bool,
 }
 
@@ -174,6 +176,9 @@ impl Queue {
             WhenBusy::Reject if busy => return refuse(job, ErrorKind::Busy),
             WhenBusy::Interrupt => {
                 turns.waiting.drain(..).for_each(|job| job.ticket.withdraw());
+                if let Some(next) = &turns.next {
+                    next.cancel.cancel();
+                }
                 if let Some(current) = turns.current() {
                     current.cancel.cancel();
                 }
@@ -214,6 +219,10 @@ impl Queue {
 
     pub(super) fn set_running(&self, ticket: Option<Ticket>) {
         self.turns().running = ticket;
+    }
+
+    pub(super) fn set_next(&self, ticket: Option<Ticket>) {
+        self.turns().next = ticket;
     }
 
     /// The turn that runs, or is about to be taken up again.

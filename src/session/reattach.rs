@@ -24,15 +24,14 @@ use crate::error::{Error, Result};
 const QUIET: Duration = Duration::from_millis(30);
 /// Whether more comes is not waited for without end: the agent may be writing right now.
 const CATCH_UP: Duration = Duration::from_secs(1);
-/// How long another SDK that is opening the session is waited for. One that died at it costs as much.
-const OPENING: Duration = Duration::from_secs(3);
 /// How long the end of a process that has exited may take to be recorded.
 const END: Duration = Duration::from_secs(5);
 
 impl SessionCore {
     /// The session on its old process; `None` when that is gone or of no use.
-    pub(super) async fn reattach(self: &Arc<Self>, wish: &Wish) -> Result<Option<Ready>> {
-        let opening = self.wait_for_opener().await?;
+    /// Somebody who is opening the session is waited for, so long.
+    pub(super) async fn reattach(self: &Arc<Self>, wish: &Wish, patience: Duration) -> Result<Option<Ready>> {
+        let opening = self.wait_for_opener(patience).await?;
         let record = self.record();
         if record.last_connection_id.is_empty() {
             return Ok(None);
@@ -68,14 +67,19 @@ impl SessionCore {
             }
             Err(error) => return Err(error),
         }
-        if let Some(since) = opening {
-            self.leave_unopened(&link, since).await;
+        if opening.is_some() {
+            // Ended once the session is open elsewhere: whoever opens it may still be at it.
+            self.set_unopened(link);
             return Ok(None);
         }
         let agent_session_id = record.agent_session_id.clone();
         let mut settings = Settings::recorded(&record);
-        let not_restored = self.bring_back(&link, &agent_session_id, &mut settings, &record, wish).await?;
-        self.keep(&link, &agent_session_id, &settings).await?;
+        let brought = self.bring_back(&link, &agent_session_id, &mut settings, &record, wish).await;
+        let not_restored = match brought {
+            Err(error) if error.is_agent_gone() => return Ok(None),
+            brought => brought?,
+        };
+        self.keep(&link, &agent_session_id, &settings, false).await?;
         let live = Live { link: link.clone(), agent_session_id };
         self.use_link(&link);
         self.take_over(&live, past, answer);
@@ -85,13 +89,13 @@ impl SessionCore {
 
     /// While another SDK may be opening the session, waits for it. Since when it has been opening, if
     /// nobody finishes that any more.
-    async fn wait_for_opener(&self) -> Result<Option<i64>> {
+    async fn wait_for_opener(&self, patience: Duration) -> Result<Option<i64>> {
         let start = Instant::now();
         loop {
             let record = self.record();
             let Some(since) = Memo::read(&record).opening else { return Ok(None) };
             // By two clocks: the other one's may be ahead.
-            if age(since) >= OPENING || start.elapsed() >= OPENING {
+            if age(since) >= patience || start.elapsed() >= patience {
                 return Ok(Some(since));
             }
             if self.opened_on().as_deref() == Some(&record.last_connection_id) {
@@ -181,14 +185,6 @@ impl SessionCore {
                 answer,
                 ticket,
             }));
-        }
-    }
-
-    /// A process on which somebody was opening the session. Whoever it was may still be at it, if it
-    /// was not long ago; then it is left alone.
-    async fn leave_unopened(&self, link: &Arc<Link>, since: i64) {
-        if age(since) > self.limits.request {
-            self.end_process(link, &Error::closed(), "abandoned").await;
         }
     }
 

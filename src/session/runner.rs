@@ -118,11 +118,11 @@ async fn watched(
 
 async fn turn(core: &Arc<SessionCore>, job: &Job) -> Result<PromptResponse> {
     let ticket = &job.ticket;
-    let begun = async {
-        let live = free(core, job).await?;
-        Span::current().record("server_id", field::display(&live.link.server_id));
-        ticket.cancel.run_until_cancelled(begin(core, job, live)).await.ok_or_else(cancelled)?
-    };
+    // Not broken off: opening ends with the session by itself, and ends its process then.
+    let live = free(core, job).await.map_err(|error| error.or_delivery(Delivery::NotSent))?;
+    Span::current().record("server_id", field::display(&live.link.server_id));
+    let begun =
+        async { ticket.cancel.run_until_cancelled(begin(core, job, live)).await.ok_or_else(cancelled)? };
     let begun = or_ended(core, Delivery::NotSent, begun).await;
     let Begun { live, outbound, rpc_id } = begun.map_err(|error| error.or_delivery(Delivery::NotSent))?;
     // Not broken off: once the prompt is stored it is posted, or its end is recorded.
@@ -137,7 +137,8 @@ async fn turn(core: &Arc<SessionCore>, job: &Job) -> Result<PromptResponse> {
         return Err(error);
     }
     let ended = post(core, job, &live, outbound, &rpc_id, stored).await;
-    if core.is_ended() && ended.is_err() {
+    let sent = !matches!(&ended, Err(error) if error.delivery() == Some(Delivery::NotSent));
+    if core.is_ended() && ended.is_err() && sent {
         // The agent goes on with it; whoever takes the session up finds it so.
         return ended.and_then(|event| read_answer(&event.payload));
     }
@@ -164,18 +165,25 @@ async fn post(
     let answer = live.link.expect_answer(rpc_id.to_owned());
     live.link.post_request(rpc_id.to_owned(), &outbound.payload);
     let running = Running { core, live, ticket: &job.ticket, stored, adopted: false };
-    let turn = async {
+    // Beside the turn, which goes on whatever becomes of the note.
+    let noted = async {
         if told {
-            core.owe_transcript(false).await?;
+            note_debt(core, false).await;
         }
-        running.wait(answer, rpc_id).await
     };
+    let turn = async { futures::join!(running.wait(answer, rpc_id), noted).0 };
     let ended = or_ended(core, Delivery::Unknown, turn).await;
     live.link.pending.forget(rpc_id);
     if told && matches!(&ended, Err(error) if error.delivery() == Some(Delivery::NotSent)) {
-        core.owe_transcript(true).await?;
+        note_debt(core, true).await;
     }
     ended
+}
+
+async fn note_debt(core: &SessionCore, owed: bool) {
+    if let Err(error) = core.owe_transcript(owed).await {
+        tracing::warn!(session = %core.id, %error, owed, "it could not be noted whether the agent was told the history");
+    }
 }
 
 /// A process on which no turn runs.
@@ -194,6 +202,7 @@ async fn free(core: &Arc<SessionCore>, job: &Job) -> Result<Live> {
             WhenBusy::Queue => {}
         }
         core.queue.set_running(Some(adopted.ticket.clone()));
+        core.queue.set_next(Some(job.ticket.clone()));
         let withdrawn = async {
             job.ticket.cancel.cancelled().await;
             job.ticket.end(0, Err(cancelled()));
@@ -204,6 +213,7 @@ async fn free(core: &Arc<SessionCore>, job: &Job) -> Result<Live> {
             () = run_adopted(core, adopted) => {}
             () = withdrawn => {}
         }
+        core.queue.set_next(None);
         core.queue.set_running(Some(job.ticket.clone()));
     }
 }

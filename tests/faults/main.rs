@@ -7,6 +7,7 @@ mod support;
 
 mod adopted;
 mod busy;
+mod corners;
 mod delivery;
 mod events;
 mod foreign;
