@@ -276,3 +276,20 @@ async fn a_prompt_that_was_not_sent_because_the_session_ended_leaves_its_key() {
         timeout(PATIENCE, session.prompt(Prompt::new("say once").idempotency_key("it"))).await.unwrap();
     again.expect("it was said that it was not sent");
 }
+
+#[tokio::test]
+async fn a_prompt_that_is_cancelled_while_it_is_stored_is_not_sent() {
+    let sandbox = sandbox().await;
+    let driver = Arc::new(GatedStore::default());
+    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    let mut held = driver.hold(Operation::Insert);
+    let turn = session.prompt("say no");
+    held.reached().await;
+    session.cancel();
+    drop(held);
+    assert_eq!(turn.await.unwrap_err().delivery(), Some(Delivery::NotSent));
+    session.prompt("say yes").await.unwrap();
+    assert_eq!(said(&recorded(&session).await), "yes");
+    assert_eq!(sandbox.prompts_received().len(), 1);
+}
