@@ -31,7 +31,7 @@ async fn a_permission_that_another_sdk_answered_is_not_listed_afterwards() {
     let brought = recorded(&session).await;
     let brought = brought.iter().filter(|event| event.event_index > before && event.sender == Sender::Agent);
     let brought = u64::try_from(brought.count()).unwrap();
-    eventually("its own copies came too", async || two.metrics().events_stored == brought).await;
+    eventually("its own copies came too", async || two.metrics().events_stored >= brought).await;
     assert_eq!(other.pending_permissions().len(), 0, "it was answered, and its turn is over");
 }
 

@@ -124,22 +124,14 @@ impl GatedStore {
     }
 
     async fn pass(&self, moment: Moment, operation: Operation, events: &[SessionEvent]) -> Verdict {
-        let passing = self.gate.lock().unwrap().as_ref().map(|gate| gate(moment, operation, events));
-        match passing {
-            Some(passing) => passing.await,
+        let gate = self.gate.lock().unwrap().clone();
+        match gate {
+            Some(gate) => gate(moment, operation, events).await,
             None => Ok(()),
         }
     }
 
     async fn through<T>(
-        &self,
-        operation: Operation,
-        work: impl Future<Output = Result<T, PersistError>> + Send,
-    ) -> Result<T, PersistError> {
-        self.past(operation, &[], work).await
-    }
-
-    async fn past<T>(
         &self,
         operation: Operation,
         events: &[SessionEvent],
@@ -192,23 +184,23 @@ impl SessionPersistDriver for GatedStore {
         self.store.capabilities()
     }
     async fn get_session(&self, id: &str) -> Result<Option<SessionRecord>, PersistError> {
-        self.through(Operation::GetSession, self.store.get_session(id)).await
+        self.through(Operation::GetSession, &[], self.store.get_session(id)).await
     }
     async fn list_sessions(
         &self,
         request: ListSessionsRequest,
     ) -> Result<ListPage<SessionRecord>, PersistError> {
-        self.through(Operation::ListSessions, self.store.list_sessions(request)).await
+        self.through(Operation::ListSessions, &[], self.store.list_sessions(request)).await
     }
     async fn update_session(&self, record: SessionRecord) -> Result<(), PersistError> {
-        self.through(Operation::UpdateSession, self.store.update_session(record)).await
+        self.through(Operation::UpdateSession, &[], self.store.update_session(record)).await
     }
     async fn list_events(&self, request: ListEventsRequest) -> Result<ListPage<SessionEvent>, PersistError> {
-        self.through(Operation::ListEvents, self.list_kept(request)).await
+        self.through(Operation::ListEvents, &[], self.list_kept(request)).await
     }
     async fn insert_event(&self, session_id: &str, event: SessionEvent) -> Result<Inserted, PersistError> {
         let shown = [event.clone()];
-        self.past(Operation::Insert, &shown, self.store.insert_event(session_id, event)).await
+        self.through(Operation::Insert, &shown, self.store.insert_event(session_id, event)).await
     }
     async fn insert_events(
         &self,
@@ -216,10 +208,10 @@ impl SessionPersistDriver for GatedStore {
         events: Vec<SessionEvent>,
     ) -> Result<Inserted, PersistError> {
         let shown = events.clone();
-        self.past(Operation::Insert, &shown, self.store.insert_events(session_id, events)).await
+        self.through(Operation::Insert, &shown, self.store.insert_events(session_id, events)).await
     }
     async fn delete_session(&self, id: &str) -> Result<(), PersistError> {
-        self.through(Operation::DeleteSession, self.store.delete_session(id)).await
+        self.through(Operation::DeleteSession, &[], self.store.delete_session(id)).await
     }
 }
 
