@@ -22,7 +22,7 @@ pub(crate) struct ChaosOptions {
     #[arg(long, value_name = "NAME", requires = "mutants")]
     only: Vec<String>,
     /// What the program takes: --seeds N, --seed S, --start K, --server real|testkit, --jobs J, --json
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, conflicts_with = "mutants")]
     args: Vec<String>,
 }
 
