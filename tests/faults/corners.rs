@@ -18,18 +18,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::support::store::{GatedStore, Moment, Operation};
 use crate::support::{begun, recorded, request, said};
-use crate::{PATIENCE, limits, sandbox, sdk_on, server};
+use crate::{PATIENCE, eventually, limits, sandbox, sdk_on, server};
 
 const SOON: Duration = Duration::from_secs(4);
-
-async fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let waited = async {
-        while !holds() {
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(SOON, waited).await.unwrap_or_else(|_| panic!("{what}"));
-}
 
 /// A store with a session that has a past and no process.
 async fn with_past(sandbox: &Sandbox, driver: impl SessionPersistDriver + Clone) {
@@ -48,7 +39,7 @@ async fn a_permission_whose_answer_by_policy_was_not_sent_can_be_answered_by_a_p
     sandbox.faults().next(On::rpc("session/prompt")).delay(Duration::ZERO);
     sandbox.faults().next(On::post()).answer(429, "text/plain", "slow down");
     let turn = session.prompt("ask Push; say over");
-    eventually("it is listed", || !session.pending_permissions().is_empty()).await;
+    eventually("it is listed", async || !session.pending_permissions().is_empty()).await;
     let asked = session.pending_permissions().remove(0);
     session.respond(&asked.id, PermissionReply::Once).await.expect("nobody has answered the agent");
     timeout(SOON, turn).await.unwrap().unwrap();
@@ -208,7 +199,7 @@ fn close_ends_a_process_that_a_prompt_was_opening() {
         sdk.close().await.unwrap();
     });
     drop(theirs);
-    here.block_on(eventually("its process is left", || sandbox.servers().is_empty()));
+    here.block_on(eventually("its process is left", async || sandbox.servers().is_empty()));
 }
 
 #[tokio::test]
@@ -223,7 +214,7 @@ async fn a_prompt_that_interrupts_comes_before_one_that_waits_for_a_turn_it_foun
     let sdk = sdk_on(&sandbox, driver, limits()).await;
     let session = sdk.get_session("one").await.unwrap().unwrap();
     let waits = session.prompt("say one; think 60000");
-    eventually("the turn is found", || sdk.metrics().sessions_reattached == 1).await;
+    eventually("the turn is found", async || sdk.metrics().sessions_reattached == 1).await;
     sleep(Duration::from_millis(200)).await;
     let interrupts = session.prompt(Prompt::new("say two").when_busy(WhenBusy::Interrupt));
     let done = timeout(PATIENCE, interrupts).await;
@@ -256,7 +247,7 @@ fn a_process_whose_opener_was_killed_is_ended_by_whoever_opens_the_session_next(
         let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
         timeout(PATIENCE, sdk.resume_session("one")).await.unwrap().unwrap();
         sdk.close().await.unwrap();
-        eventually("nobody will ever end this process", || sandbox.servers().is_empty()).await;
+        eventually("nobody will ever end this process", async || sandbox.servers().is_empty()).await;
     });
 }
 
@@ -272,7 +263,7 @@ async fn a_setting_that_could_not_be_stored_at_once_is_not_forgotten() {
     driver.open();
     assert_eq!(session.record().modes.unwrap()["currentModeId"], "plan");
     sandbox.faults().kill_agent(&server(&session), 1).unwrap();
-    eventually("it is gone", || sandbox.open_streams() == 0).await;
+    eventually("it is gone", async || sandbox.open_streams() == 0).await;
     // A turn that finds the process gone would end with it.
     let asked = async { while session.prompt("mode").await.is_err() {} };
     timeout(SOON, asked).await.unwrap();
