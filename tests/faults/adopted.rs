@@ -14,8 +14,8 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::support::store::{GatedStore, Operation};
-use crate::support::{begun, gaps, recorded, request, said, saying};
-use crate::{MOMENT, PATIENCE, eventually, first, limits, sandbox, sdk_on, server};
+use crate::support::{gaps, recorded, request, said, saying};
+use crate::{MOMENT, PATIENCE, eventually, first, leave_running, limits, sandbox, sdk_on, server};
 
 #[tokio::test]
 async fn a_prompt_that_nobody_got_is_unknown_within_its_limit_and_the_process_stays() {
@@ -130,11 +130,7 @@ async fn a_turn_that_was_given_up_is_not_waited_for_at_every_reattach() {
 async fn a_turn_that_is_found_while_its_session_is_detached_is_no_hang() {
     let sandbox = sandbox().await;
     let driver = Arc::new(GatedStore::default());
-    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
-    let session = sdk.create_session(request("one")).await.unwrap();
-    let mut turn = session.prompt("say begun; think 60000");
-    begun(&mut turn).await;
-    sdk.detach().await.unwrap();
+    leave_running(&sandbox, driver.clone(), "say begun; think 60000").await;
     let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
     let session = sdk.get_session("one").await.unwrap().unwrap();
     let mut held = driver.hold(Operation::UpdateSession);
@@ -153,11 +149,7 @@ async fn a_turn_that_is_found_while_its_session_is_detached_is_no_hang() {
 async fn a_working_turn_is_not_cancelled_because_the_store_evicted_its_beginning() {
     let sandbox = sandbox().await;
     let driver = Arc::new(GatedStore::evicting(200));
-    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
-    let session = sdk.create_session(request("one")).await.unwrap();
-    let mut turn = session.prompt("say begun; stream 900 rate=300");
-    begun(&mut turn).await;
-    sdk.detach().await.unwrap();
+    leave_running(&sandbox, driver.clone(), "say begun; stream 900 rate=300").await;
     let sdk = sdk_on(&sandbox, driver, limits().unconfirmed(Duration::from_millis(1500))).await;
     let session = sdk.resume_session("one").await.unwrap().session;
     let response = timeout(PATIENCE, session.running_turn().unwrap()).await.unwrap().unwrap();
@@ -168,11 +160,7 @@ async fn a_working_turn_is_not_cancelled_because_the_store_evicted_its_beginning
 async fn a_working_turn_is_not_cancelled_because_the_store_failed_to_read_once() {
     let sandbox = sandbox().await;
     let driver = Arc::new(GatedStore::default());
-    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
-    let session = sdk.create_session(request("one")).await.unwrap();
-    let mut turn = session.prompt("say begun; stream 300 rate=100");
-    begun(&mut turn).await;
-    sdk.detach().await.unwrap();
+    leave_running(&sandbox, driver.clone(), "say begun; stream 300 rate=100").await;
     let sdk = sdk_on(&sandbox, driver.clone(), limits().unconfirmed(MOMENT)).await;
     let session = sdk.resume_session("one").await.unwrap().session;
     driver.fail(Operation::ListEvents, PersistErrorKind::Other);

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use sandbox_agent_sdk::acp_schema::StopReason;
-use sandbox_agent_sdk::{Delivery, ErrorKind, Prompt, WhenBusy};
+use sandbox_agent_sdk::{Delivery, ErrorKind, MemorySessionPersistDriver, Prompt, WhenBusy};
 use sandbox_agent_testkit::Events;
 use tokio::time::timeout;
 
 use crate::support::{begun, gaps, recorded, said};
-use crate::{PATIENCE, first, limits, sandbox, sdk_on, session, session_within};
+use crate::{PATIENCE, first, leave_running, limits, sandbox, sdk_on, session, session_within};
 
 #[tokio::test]
 async fn a_prompt_that_must_not_wait_is_refused_while_another_runs_or_waits() {
@@ -135,10 +135,8 @@ async fn as_many_requests_wait_as_may() {
 #[tokio::test]
 async fn a_prompt_that_must_not_wait_does_not_wait_for_a_turn_that_it_found() {
     let sandbox = sandbox().await;
-    let (driver, sdk, session) = first(&sandbox).await;
-    let mut turn = session.prompt("say begun; think 60000");
-    begun(&mut turn).await;
-    sdk.detach().await.unwrap();
+    let driver = MemorySessionPersistDriver::new();
+    leave_running(&sandbox, driver.clone(), "say begun; think 60000").await;
     let sdk = sdk_on(&sandbox, driver, limits()).await;
     let dormant = sdk.get_session("one").await.unwrap().unwrap();
     let refused = timeout(PATIENCE, dormant.prompt(Prompt::new("say no").when_busy(WhenBusy::Reject))).await;
@@ -148,10 +146,8 @@ async fn a_prompt_that_must_not_wait_does_not_wait_for_a_turn_that_it_found() {
 #[tokio::test]
 async fn a_prompt_that_interrupts_interrupts_a_turn_that_it_found() {
     let sandbox = sandbox().await;
-    let (driver, sdk, session) = first(&sandbox).await;
-    let mut turn = session.prompt("say begun; think 60000");
-    begun(&mut turn).await;
-    sdk.detach().await.unwrap();
+    let driver = MemorySessionPersistDriver::new();
+    leave_running(&sandbox, driver.clone(), "say begun; think 60000").await;
     let sdk = sdk_on(&sandbox, driver, limits()).await;
     let dormant = sdk.get_session("one").await.unwrap().unwrap();
     let urgent = dormant.prompt(Prompt::new("say urgent").when_busy(WhenBusy::Interrupt));

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::support::store::{GatedStore, Moment, Operation};
 use crate::support::{begun, recorded, request, said};
-use crate::{PATIENCE, eventually, limits, sandbox, sdk_on, server};
+use crate::{PATIENCE, eventually, leave_running, limits, sandbox, sdk_on, server};
 
 const SOON: Duration = Duration::from_secs(4);
 
@@ -179,23 +179,31 @@ async fn a_session_is_never_open_without_the_transcript_that_is_due() {
     assert!(said.contains("Agent: plum"), "the agent never learnt of the past: {said:?}");
 }
 
-#[test]
-fn close_ends_a_process_that_a_prompt_was_opening() {
-    let here = Runtime::new().unwrap();
+/// A sandbox that outlives the runtimes of its clients, with a session that has a past.
+fn on_a_runtime_of_its_own() -> (Runtime, Sandbox, MemorySessionPersistDriver) {
+    let runtime = Runtime::new().unwrap();
     let driver = MemorySessionPersistDriver::new();
-    let sandbox = here.block_on(async {
+    let sandbox = runtime.block_on(async {
         let sandbox = sandbox().await;
         with_past(&sandbox, driver.clone()).await;
         sandbox
     });
+    (runtime, sandbox, driver)
+}
+
+#[test]
+fn close_ends_a_process_that_a_prompt_was_opening() {
+    let (here, sandbox, driver) = on_a_runtime_of_its_own();
     sandbox.faults().next(On::rpc("session/new")).hang_undelivered();
     let theirs = Runtime::new().unwrap();
     theirs.block_on(async {
         let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
         let session = sdk.get_session("one").await.unwrap().unwrap();
         let _turn = session.prompt("say pear");
-        timeout(PATIENCE, sandbox.wait_for(|sandbox| sandbox.servers().len() == 1)).await.unwrap().unwrap();
-        sleep(Duration::from_millis(100)).await;
+        timeout(PATIENCE, sandbox.wait_for(|sandbox| sandbox.faults().unspent() == 0))
+            .await
+            .unwrap()
+            .unwrap();
         sdk.close().await.unwrap();
     });
     drop(theirs);
@@ -206,16 +214,11 @@ fn close_ends_a_process_that_a_prompt_was_opening() {
 async fn a_prompt_that_interrupts_comes_before_one_that_waits_for_a_turn_it_found() {
     let sandbox = sandbox().await;
     let driver = MemorySessionPersistDriver::new();
-    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
-    let session = sdk.create_session(request("one")).await.unwrap();
-    let mut turn = session.prompt("say begun; think 60000");
-    begun(&mut turn).await;
-    sdk.detach().await.unwrap();
+    leave_running(&sandbox, driver.clone(), "say begun; think 60000").await;
     let sdk = sdk_on(&sandbox, driver, limits()).await;
     let session = sdk.get_session("one").await.unwrap().unwrap();
     let waits = session.prompt("say one; think 60000");
     eventually("the turn is found", async || sdk.metrics().sessions_reattached == 1).await;
-    sleep(Duration::from_millis(200)).await;
     let interrupts = session.prompt(Prompt::new("say two").when_busy(WhenBusy::Interrupt));
     let done = timeout(PATIENCE, interrupts).await;
     assert!(done.is_ok_and(|turn| turn.is_ok()), "it waits for a prompt that it was to come before");
@@ -224,13 +227,7 @@ async fn a_prompt_that_interrupts_comes_before_one_that_waits_for_a_turn_it_foun
 
 #[test]
 fn a_process_whose_opener_was_killed_is_ended_by_whoever_opens_the_session_next() {
-    let here = Runtime::new().unwrap();
-    let driver = MemorySessionPersistDriver::new();
-    let sandbox = here.block_on(async {
-        let sandbox = sandbox().await;
-        with_past(&sandbox, driver.clone()).await;
-        sandbox
-    });
+    let (here, sandbox, driver) = on_a_runtime_of_its_own();
     sandbox.faults().next(On::rpc("session/new")).hang_undelivered();
     let killed = Runtime::new().unwrap();
     killed.block_on(async {

@@ -71,6 +71,16 @@ async fn first(sandbox: &Sandbox) -> (MemorySessionPersistDriver, SandboxAgent, 
     (driver, sdk, session)
 }
 
+/// A turn of session "one" that its SDK let go of once the agent had begun; the process that it is on.
+async fn leave_running(sandbox: &Sandbox, driver: impl SessionPersistDriver, prompt: &str) -> String {
+    let sdk = sdk_on(sandbox, driver, limits()).await;
+    let session = sdk.create_session(support::request("one")).await.unwrap();
+    let mut turn = session.prompt(prompt);
+    support::begun(&mut turn).await;
+    sdk.detach().await.unwrap();
+    server(&session)
+}
+
 /// Has this process answer the request of this method that never reached it.
 async fn answer_unheard(
     sandbox: &Sandbox,

@@ -7,21 +7,19 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use sandbox_agent_sdk::persist::{PersistError, PersistErrorKind, envelope};
-use sandbox_agent_sdk::{From, PermissionReply, ResumeOutcome};
+use sandbox_agent_sdk::{From, MemorySessionPersistDriver, PermissionReply, ResumeOutcome};
 use sandbox_agent_testkit::{AgentLine, Direction, On};
 use tokio::time::timeout;
 
 use crate::support::store::{GatedStore, Moment, Operation};
 use crate::support::{assert_sound, begun, notes, recorded, request, said, saying, stored, updates};
-use crate::{PATIENCE, first, limits, sandbox, sdk_on, server};
+use crate::{PATIENCE, first, leave_running, limits, sandbox, sdk_on, server};
 
 #[tokio::test]
 async fn whoever_is_bound_before_misses_nothing() {
     let sandbox = sandbox().await;
-    let (driver, sdk, session) = first(&sandbox).await;
-    let mut turn = session.prompt("say begun; stream 100 rate=100");
-    begun(&mut turn).await;
-    sdk.detach().await.unwrap();
+    let driver = MemorySessionPersistDriver::new();
+    leave_running(&sandbox, driver.clone(), "say begun; stream 100 rate=100").await;
 
     let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
     let dormant = sdk.get_session("one").await.unwrap().unwrap();
@@ -89,11 +87,8 @@ async fn a_question_that_nobody_answered_is_refused_after_all() {
 #[tokio::test]
 async fn a_process_that_exited_meanwhile_is_no_process() {
     let sandbox = sandbox().await;
-    let (driver, sdk, session) = first(&sandbox).await;
-    let mut turn = session.prompt("say begun; think 60000");
-    begun(&mut turn).await;
-    let process = server(&session);
-    sdk.detach().await.unwrap();
+    let driver = MemorySessionPersistDriver::new();
+    let process = leave_running(&sandbox, driver.clone(), "say begun; think 60000").await;
     sandbox.faults().agent_writes(&process, &saying("late")).unwrap();
     sandbox.faults().kill_agent(&process, 3).unwrap();
     let sdk = sdk_on(&sandbox, driver, limits()).await;
@@ -173,11 +168,8 @@ async fn a_process_that_exited_is_no_process_also_where_the_store_is_slow() {
 #[tokio::test]
 async fn a_turn_that_was_answered_before_its_process_exited_has_no_other_end() {
     let sandbox = sandbox().await;
-    let (driver, sdk, session) = first(&sandbox).await;
-    let mut turn = session.prompt("say begun; think 200; say done");
-    begun(&mut turn).await;
-    let process = server(&session);
-    sdk.detach().await.unwrap();
+    let driver = MemorySessionPersistDriver::new();
+    let process = leave_running(&sandbox, driver.clone(), "say begun; think 200; say done").await;
     let answered = |line: &AgentLine| line.direction == Direction::Wrote && line.line.contains("stopReason");
     sandbox.wait_for(|sandbox| sandbox.agent_lines().iter().any(answered)).await.unwrap();
     sandbox.faults().kill_agent(&process, 0).unwrap();
