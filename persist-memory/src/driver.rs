@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use sandbox_agent_persist::{
     Capabilities, Inserted, ListEventsRequest, ListPage, ListSessionsRequest, PersistError, SessionEvent,
-    SessionPersistDriver, SessionRecord,
+    SessionPersistDriver, SessionRecord, SessionUpkeep, Usage,
 };
 
 use crate::MemoryOptions;
@@ -51,7 +51,7 @@ impl fmt::Debug for MemorySessionPersistDriver {
 #[async_trait]
 impl SessionPersistDriver for MemorySessionPersistDriver {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new().evicts()
+        Capabilities::new().evicts().upkeep()
     }
 
     async fn get_session(&self, id: &str) -> Result<Option<SessionRecord>, PersistError> {
@@ -95,6 +95,25 @@ impl SessionPersistDriver for MemorySessionPersistDriver {
     async fn delete_session(&self, id: &str) -> Result<(), PersistError> {
         let deleted = self.store().delete(id);
         drop(deleted);
+        Ok(())
+    }
+
+    fn upkeep(&self) -> Option<&dyn SessionUpkeep> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl SessionUpkeep for MemorySessionPersistDriver {
+    async fn usage(&self, session_id: &str) -> Result<Usage, PersistError> {
+        Ok(self.store().usage(session_id))
+    }
+
+    async fn fold(&self, session_id: &str, folded: SessionEvent) -> Result<bool, PersistError> {
+        self.store().fold(session_id, folded)
+    }
+
+    async fn vacuum(&self) -> Result<(), PersistError> {
         Ok(())
     }
 }

@@ -1,9 +1,10 @@
 //! One session in memory.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 use sandbox_agent_persist::{
-    Cursor, ListEventsRequest, ListPage, Order, PersistError, SessionEvent, SessionRecord,
+    ListEventsRequest, ListPage, Order, PersistError, SessionEvent, SessionRecord, Usage,
 };
 
 use crate::turns::{Change, Turns};
@@ -16,7 +17,7 @@ pub(crate) struct Session {
     pub(crate) last_write: u64,
     /// Where the store's queue of oldest events has it.
     pub(crate) queued_at: Option<u64>,
-    /// Each event with the number of the write that stored it; the indexes have no hole.
+    /// Each event with the number of the write that stored it; each begins where the one before ends.
     events: VecDeque<(u64, SessionEvent)>,
     oldest_index: u64,
 }
@@ -40,7 +41,7 @@ impl Session {
     }
 
     pub(crate) fn next_index(&self) -> u64 {
-        self.oldest_index + self.events.len() as u64
+        self.events.back().map_or(self.oldest_index, |(_, event)| event.event_index + 1)
     }
 
     pub(crate) fn push(&mut self, write: u64, event: SessionEvent, change: Change) {
@@ -59,7 +60,7 @@ impl Session {
 
     pub(crate) fn pop_oldest(&mut self) -> Option<SessionEvent> {
         let (_, event) = self.events.pop_front()?;
-        self.oldest_index += 1;
+        self.oldest_index = event.event_index + 1;
         Some(event)
     }
 
@@ -82,22 +83,41 @@ impl Session {
             ));
         }
 
-        let low = self.offset(first_wanted);
-        let high = self.offset(before.unwrap_or(u64::MAX)).max(low);
-        let wanted = self.events.range(low..high).map(|(_, event)| event);
-        let size = request.page_size();
-        let cursor = |last: &&SessionEvent| Cursor::at_event(last.event_index);
-        let page = match request.order {
-            Order::Ascending => ListPage::first_of(wanted, size, cursor),
-            Order::Descending => ListPage::first_of(wanted.rev(), size, cursor),
-        };
-        let items = page.items.into_iter().cloned().collect();
-        Ok(ListPage::new(items, page.next_cursor))
+        let low = self.events.partition_point(|(_, event)| event.event_index < first_wanted);
+        let high = self.events.partition_point(|(_, event)| event.is_within((None, before))).max(low);
+        let wanted = self.events.range(low..high).map(|(_, event)| event.clone());
+        Ok(match request.order {
+            Order::Ascending => ListPage::of_events(wanted, request),
+            Order::Descending => ListPage::of_events(wanted.rev(), request),
+        })
     }
 
-    /// Where the event with this index is, or would be if all indexes were held.
-    fn offset(&self, index: u64) -> usize {
-        let offset = index.saturating_sub(self.oldest_index);
-        usize::try_from(offset).map_or(self.events.len(), |offset| offset.min(self.events.len()))
+    pub(crate) fn usage(&self) -> Usage {
+        let bytes = self.events().map(|event| event.payload.get().len() as u64).sum();
+        Usage::new(self.events.len() as u64, bytes)
+    }
+
+    /// Puts the event in the place of those that it stands for, and gives these; `None` where the
+    /// session does not hold just them.
+    pub(crate) fn fold(&mut self, folded: SessionEvent) -> Option<Vec<SessionEvent>> {
+        let place = |index: u64| {
+            self.events.binary_search_by(|(_, event)| match event {
+                event if event.event_index < index => Ordering::Less,
+                event if event.first_index() > index => Ordering::Greater,
+                _ => Ordering::Equal,
+            })
+        };
+        let (low, high) = (place(folded.first_index()).ok()?, place(folded.event_index).ok()?);
+        let (write, first) = self.events.get(low)?;
+        let last = &self.events.get(high)?.1;
+        if first.first_index() != folded.first_index() || last.event_index != folded.event_index {
+            return None;
+        }
+        let folded = (*write, folded);
+        let behind = self.events.split_off(high + 1);
+        let run = self.events.split_off(low);
+        self.events.push_back(folded);
+        self.events.extend(behind);
+        Some(run.into_iter().map(|(_, event)| event).collect())
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sandbox_agent_persist::{
     Cursor, Inserted, ListEventsRequest, ListPage, ListSessionsRequest, Order, PersistError,
-    PersistErrorKind, SessionEvent, SessionRecord,
+    PersistErrorKind, SessionEvent, SessionRecord, Usage,
 };
 
 use crate::MemoryOptions;
@@ -59,11 +59,13 @@ impl Store {
             Order::Ascending => Box::new(self.listed.range((from, Bound::Unbounded))),
             Order::Descending => Box::new(self.listed.range((Bound::Unbounded, from)).rev()),
         };
-        let page = ListPage::first_of(keys, request.page_size(), |(created_at, id)| {
-            Cursor::at_session(*created_at, id)
-        });
-        let records = page.items.iter().filter_map(|(_, id)| self.record(id));
-        Ok(ListPage::new(records.collect(), page.next_cursor))
+        let records = keys
+            .filter_map(|(_, id)| self.sessions.get(id)?.record.as_ref())
+            .filter(|record| request.filter.matches(record))
+            .cloned();
+        Ok(ListPage::first_of(records, request.page_size(), |last| {
+            Cursor::at_session(last.created_at, &last.id)
+        }))
     }
 
     pub(crate) fn list_events(
@@ -112,7 +114,7 @@ impl Store {
             return Ok(Inserted::Duplicate);
         }
         let next_index = self.next_index(session_id);
-        if event.event_index != next_index {
+        if event.first_index() != next_index {
             return Ok(Inserted::Conflict { next_index });
         }
         let size = event_size(&event);
@@ -134,6 +136,31 @@ impl Store {
         }
         self.requeue(&id);
         Ok(Inserted::Stored)
+    }
+
+    pub(crate) fn usage(&self, id: &str) -> Usage {
+        self.sessions.get(id).map(Session::usage).unwrap_or_default()
+    }
+
+    pub(crate) fn fold(&mut self, session_id: &str, folded: SessionEvent) -> Result<bool, PersistError> {
+        folded.check_session(session_id)?;
+        if self.event_ids.contains(&folded.id) {
+            return Ok(false);
+        }
+        let (folded_id, size) = (folded.id.clone(), event_size(&folded));
+        let Some((id, _)) = self.sessions.get_key_value(session_id) else { return Ok(false) };
+        let id = id.clone();
+        let Some(run) = self.sessions.get_mut(&id).and_then(|session| session.fold(folded)) else {
+            return Ok(false);
+        };
+        for event in &run {
+            self.bytes -= event_size(event);
+            self.event_ids.remove(&event.id);
+        }
+        self.bytes += size;
+        self.event_ids.insert(folded_id);
+        self.requeue(&id);
+        Ok(true)
     }
 
     /// Forgets the session and gives back what it held, to be dropped outside of the lock.

@@ -5,47 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{ListEventsRequest, ListPage, ListSessionsRequest, PersistError, SessionEvent, SessionRecord};
-
-/// What a store can promise beyond the contract.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Capabilities {
-    /// What an insert returned for survives the death of the process and of the machine.
-    pub durable: bool,
-    /// Several processes may write to one store.
-    pub multi_process: bool,
-    /// Old events may be dropped to stay within a limit.
-    pub evicts: bool,
-}
-
-impl Capabilities {
-    /// Promises nothing beyond the contract.
-    pub const fn new() -> Self {
-        Self { durable: false, multi_process: false, evicts: false }
-    }
-
-    /// Sets [`durable`](Self::durable).
-    #[must_use]
-    pub const fn durable(mut self) -> Self {
-        self.durable = true;
-        self
-    }
-
-    /// Sets [`multi_process`](Self::multi_process).
-    #[must_use]
-    pub const fn multi_process(mut self) -> Self {
-        self.multi_process = true;
-        self
-    }
-
-    /// Sets [`evicts`](Self::evicts).
-    #[must_use]
-    pub const fn evicts(mut self) -> Self {
-        self.evicts = true;
-        self
-    }
-}
+use crate::{
+    Capabilities, ListEventsRequest, ListPage, ListSessionsRequest, PersistError, SessionEvent,
+    SessionFollow, SessionLease, SessionRecord, SessionUpkeep,
+};
 
 /// What became of an insert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +38,7 @@ pub enum Inserted {
 /// 3. `list_sessions` gives every session once, ordered by `(created_at, id)`, either way.
 ///
 /// **Events**
-/// 4. An event is stored only if its index is the session's next one; the first is 1. Any other index is a `Conflict` that names the next.
+/// 4. An event is stored only if it begins at the session's next index; the first is 1. Any other is a `Conflict` that names the next.
 /// 5. An event whose id is known to the store is a `Duplicate`, whatever its index, and changes nothing. This is checked before the index.
 /// 6. `list_events` gives an event byte for byte as it came, ordered by index, either way.
 /// 7. Each session counts for itself, and events may come before the record. An event that names
@@ -102,6 +65,17 @@ pub enum Inserted {
 /// **Durability**
 /// 18. With `durable`, what an insert or update returned for is there when the store is opened again
 ///     without having been closed.
+///
+/// **Catalogue**
+/// 19. A list with a filter gives just the sessions that `SessionFilter::matches`, in the same order and pages.
+///
+/// **Runs**
+/// 20. An event that stands for a run takes all its indexes: it begins at `first_index`, and the next event after its last.
+///     It comes back with its run.
+/// 21. A run is in a list if any of its indexes is within the bounds, and once whatever the pages.
+///
+/// The sentences from 22 on are those of the parts that a driver may leave out: [`SessionUpkeep`],
+/// [`SessionFollow`] and [`SessionLease`].
 ///
 /// Cloning a driver, or wrapping it in an `Arc`, gives another handle of the same store.
 ///
@@ -148,6 +122,21 @@ pub trait SessionPersistDriver: Debug + Send + Sync + 'static {
 
     /// Removes a session with all its events.
     async fn delete_session(&self, id: &str) -> Result<(), PersistError>;
+
+    /// The leases, of a driver that has [`Capabilities::leases`].
+    fn leases(&self) -> Option<&dyn SessionLease> {
+        None
+    }
+
+    /// The way to wait for events, of a driver that has [`Capabilities::follows`].
+    fn follow(&self) -> Option<&dyn SessionFollow> {
+        None
+    }
+
+    /// The upkeep, of a driver that has [`Capabilities::upkeep`].
+    fn upkeep(&self) -> Option<&dyn SessionUpkeep> {
+        None
+    }
 }
 
 #[deny(clippy::missing_trait_methods)]
@@ -190,5 +179,17 @@ impl<D: SessionPersistDriver + ?Sized> SessionPersistDriver for Arc<D> {
 
     async fn delete_session(&self, id: &str) -> Result<(), PersistError> {
         (**self).delete_session(id).await
+    }
+
+    fn leases(&self) -> Option<&dyn SessionLease> {
+        (**self).leases()
+    }
+
+    fn follow(&self) -> Option<&dyn SessionFollow> {
+        (**self).follow()
+    }
+
+    fn upkeep(&self) -> Option<&dyn SessionUpkeep> {
+        (**self).upkeep()
     }
 }

@@ -30,7 +30,7 @@ pub enum PersistErrorKind {
         /// The last index that is gone.
         to: u64,
     },
-    /// Another holder has taken the session over. Stop writing to it.
+    /// Another holder has the session, or has taken it over. Stop writing to it.
     Fenced,
     /// The cursor is not one that this store gave out. List again from the start.
     InvalidCursor,
@@ -52,6 +52,15 @@ impl PersistError {
         )
     }
 
+    /// The error of a write that does not carry the session's lease; `holder` is who has that, if anybody.
+    pub fn fenced(session_id: &str, holder: Option<&str>) -> Self {
+        let message = match holder {
+            Some(holder) => format!("session {session_id:?} is held by {holder:?}; wait for them, or take it over"),
+            None => format!("the lease of session {session_id:?} was given up; acquire it again"),
+        };
+        Self::new(PersistErrorKind::Fenced, message)
+    }
+
     /// Adds what caused it.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Source>) -> Self {
@@ -67,6 +76,11 @@ impl PersistError {
     /// Whether the same call may succeed later.
     pub fn is_unavailable(&self) -> bool {
         self.kind == PersistErrorKind::Unavailable
+    }
+
+    /// Whether another holder has the session.
+    pub fn is_fenced(&self) -> bool {
+        self.kind == PersistErrorKind::Fenced
     }
 
     /// Whether the events asked for were evicted.

@@ -54,10 +54,11 @@
 //!         }
 //!         sessions.retain(|session| {
 //!             let key = (session.created_at, session.id.as_str());
-//!             at.is_none_or(|at| match request.order {
+//!             let beyond = at.is_none_or(|at| match request.order {
 //!                 Order::Ascending => key > at,
 //!                 Order::Descending => key < at,
-//!             })
+//!             });
+//!             beyond && request.filter.matches(session)
 //!         });
 //!         Ok(ListPage::first_of(sessions, request.page_size(), |last| {
 //!             Cursor::at_session(last.created_at, &last.id)
@@ -73,19 +74,13 @@
 //!         &self,
 //!         request: ListEventsRequest,
 //!     ) -> Result<ListPage<SessionEvent>, PersistError> {
-//!         let (after, before) = request.bounds()?;
+//!         let bounds = request.bounds()?;
 //!         let mut events = self.store().events.clone();
-//!         events.retain(|event| {
-//!             event.session_id == request.session_id
-//!                 && after.is_none_or(|after| event.event_index > after)
-//!                 && before.is_none_or(|before| event.event_index < before)
-//!         });
+//!         events.retain(|event| event.session_id == request.session_id && event.is_within(bounds));
 //!         if request.order == Order::Descending {
 //!             events.reverse();
 //!         }
-//!         Ok(ListPage::first_of(events, request.page_size(), |last| {
-//!             Cursor::at_event(last.event_index)
-//!         }))
+//!         Ok(ListPage::of_events(events, &request))
 //!     }
 //!
 //!     async fn insert_event(
@@ -98,9 +93,9 @@
 //!         if events.iter().any(|held| held.id == event.id) {
 //!             return Ok(Inserted::Duplicate);
 //!         }
-//!         let held = events.iter().filter(|held| held.session_id == session_id).count();
-//!         let next_index = held as u64 + 1;
-//!         if event.event_index != next_index {
+//!         let last = events.iter().rfind(|held| held.session_id == session_id);
+//!         let next_index = last.map_or(1, |last| last.event_index + 1);
+//!         if event.first_index() != next_index {
 //!             return Ok(Inserted::Conflict { next_index });
 //!         }
 //!         events.push(event);
@@ -142,14 +137,24 @@
 pub mod conformance;
 pub mod envelope;
 
+mod capabilities;
+mod catalogue;
 mod driver;
 mod error;
+mod follow;
+mod lease;
 mod page;
 mod record;
+mod upkeep;
 
 pub use async_trait::async_trait;
-pub use driver::{Capabilities, Inserted, SessionPersistDriver};
+pub use capabilities::Capabilities;
+pub use catalogue::{SessionFilter, SessionStatus, fold_case};
+pub use driver::{Inserted, SessionPersistDriver};
 pub use error::{PersistError, PersistErrorKind};
+pub use follow::SessionFollow;
+pub use lease::{Acquired, Lease, SessionLease};
 pub use page::{Cursor, DEFAULT_PAGE, ListEventsRequest, ListPage, ListSessionsRequest, Order};
 pub use record::{Sender, SessionEvent, SessionRecord};
 pub use serde_json::value::RawValue;
+pub use upkeep::{SessionUpkeep, Usage};

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{PersistError, PersistErrorKind};
+use crate::{PersistError, PersistErrorKind, SessionEvent, SessionFilter};
 
 /// How many items a page has when no limit is given.
 pub const DEFAULT_PAGE: usize = 100;
@@ -116,10 +116,19 @@ impl<T> ListPage<T> {
     }
 }
 
+impl ListPage<SessionEvent> {
+    /// The page that answers this request, of events that are within its bounds and in its order.
+    pub fn of_events(events: impl IntoIterator<Item = SessionEvent>, request: &ListEventsRequest) -> Self {
+        Self::first_of(events, request.page_size(), |last| request.cursor_at(last))
+    }
+}
+
 /// Asks for sessions in the order of `(created_at, id)`.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ListSessionsRequest {
+    /// Which of them; all unless told.
+    pub filter: SessionFilter,
     /// The direction; oldest first unless told.
     pub order: Order,
     /// Where to go on.
@@ -132,6 +141,13 @@ impl ListSessionsRequest {
     /// The first page, oldest first.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Only those that the filter picks.
+    #[must_use]
+    pub fn filter(mut self, filter: SessionFilter) -> Self {
+        self.filter = filter;
+        self
     }
 
     /// Newest first.
@@ -163,6 +179,7 @@ impl ListSessionsRequest {
 
 /// Asks for events of one session in the order of their index.
 ///
+/// An event that stands for a run is in the list if any of its indexes is within the bounds.
 /// Without a position an ascending list begins at the oldest event that is held, whatever
 /// its index. With one it begins there or fails: see [`SessionPersistDriver::list_events`](crate::SessionPersistDriver::list_events).
 #[derive(Clone, Debug)]
@@ -233,6 +250,14 @@ impl ListEventsRequest {
     /// The limit in force.
     pub fn page_size(&self) -> usize {
         self.limit.map_or(DEFAULT_PAGE, NonZeroUsize::get)
+    }
+
+    /// The cursor that goes on behind this event, in the direction of the list.
+    pub fn cursor_at(&self, last: &SessionEvent) -> Cursor {
+        Cursor::at_event(match self.order {
+            Order::Ascending => last.event_index,
+            Order::Descending => last.first_index(),
+        })
     }
 
     /// Cursor and bounds taken together: the exclusive bounds `(after, before)` in force.

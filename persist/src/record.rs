@@ -1,12 +1,14 @@
 //! What a store keeps: one record a session, and its events.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::{PersistError, PersistErrorKind};
+use crate::{PersistError, PersistErrorKind, SessionStatus};
 
 /// A session as the store knows it.
 ///
@@ -41,12 +43,24 @@ pub struct SessionRecord {
     /// The agent's modes as last reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modes: Option<Value>,
+    /// What it is about, in a few words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// When something last happened in it, in milliseconds since the Unix epoch, as far as that was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_activity_at: Option<i64>,
+    /// Words to find it by.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<String>,
+    /// When it was put aside, in milliseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived_at: Option<i64>,
     /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
-/// Without what may hold secrets: `session_init` has the environment of MCP servers.
+/// Without what may hold secrets or content: `session_init` has the environment of MCP servers.
 impl fmt::Debug for SessionRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionRecord")
@@ -57,6 +71,9 @@ impl fmt::Debug for SessionRecord {
             .field("created_at", &self.created_at)
             .field("destroyed_at", &self.destroyed_at)
             .field("sandbox_id", &self.sandbox_id)
+            .field("last_activity_at", &self.last_activity_at)
+            .field("tags", &self.tags)
+            .field("archived_at", &self.archived_at)
             .finish_non_exhaustive()
     }
 }
@@ -75,8 +92,25 @@ impl SessionRecord {
             session_init: None,
             config_options: None,
             modes: None,
+            title: None,
+            last_activity_at: None,
+            tags: BTreeSet::new(),
+            archived_at: None,
             extra: Map::new(),
         }
+    }
+
+    /// Whether it was destroyed.
+    pub fn status(&self) -> SessionStatus {
+        match self.destroyed_at {
+            None => SessionStatus::Open,
+            Some(_) => SessionStatus::Destroyed,
+        }
+    }
+
+    /// When something last happened in it: when it was created, where nothing was noted since.
+    pub fn last_active(&self) -> i64 {
+        self.last_activity_at.unwrap_or(self.created_at)
     }
 }
 
@@ -110,6 +144,9 @@ impl fmt::Display for Sender {
 ///
 /// The payload is the JSON-RPC message exactly as it travelled: it is never parsed
 /// and printed again, so a message that this version does not know passes through whole.
+///
+/// An event may stand for a run of events that were folded into it. It then has the index of the last
+/// one, and [`folded_from`](Self::folded_from) is that of the first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -118,6 +155,9 @@ pub struct SessionEvent {
     pub id: String,
     /// The place in the session: 1, 2, 3, … without a hole.
     pub event_index: u64,
+    /// The first index of the run that it stands for; `None` for an event that stands for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folded_from: Option<u64>,
     /// The session that it belongs to.
     pub session_id: String,
     /// When the SDK saw it, in milliseconds since the Unix epoch.
@@ -144,12 +184,36 @@ impl SessionEvent {
         Self {
             id: id.into(),
             event_index,
+            folded_from: None,
             session_id: session_id.into(),
             created_at,
             connection_id: connection_id.into(),
             sender,
             payload,
         }
+    }
+
+    /// The same event, standing for a run of indexes that begins here and ends at its own.
+    #[must_use]
+    pub fn standing_from(mut self, first_index: u64) -> Self {
+        self.folded_from = (first_index < self.event_index).then_some(first_index);
+        self
+    }
+
+    /// The first index that it stands for.
+    pub fn first_index(&self) -> u64 {
+        self.folded_from.map_or(self.event_index, |first| first.min(self.event_index))
+    }
+
+    /// The indexes that it stands for: its own, or a run that ends there.
+    pub fn indexes(&self) -> RangeInclusive<u64> {
+        self.first_index()..=self.event_index
+    }
+
+    /// Whether any of its indexes is within these exclusive bounds.
+    pub fn is_within(&self, (after, before): (Option<u64>, Option<u64>)) -> bool {
+        after.is_none_or(|after| self.event_index > after)
+            && before.is_none_or(|before| self.first_index() < before)
     }
 
     /// An error unless it belongs to this session; for a driver to call before it stores it.
@@ -180,6 +244,7 @@ impl PartialEq for SessionEvent {
     fn eq(&self, other: &Self) -> bool {
         self.id == other.id
             && self.event_index == other.event_index
+            && self.folded_from == other.folded_from
             && self.session_id == other.session_id
             && self.created_at == other.created_at
             && self.connection_id == other.connection_id

@@ -4,7 +4,7 @@ use super::Harness;
 use super::kit::{Outcome, Subject, event, events, named, raw};
 use crate::{Inserted, ListEventsRequest, SessionRecord};
 
-/// Sentence 4: an event is stored only if its index is the session's next one; the first is 1. Any other index is a `Conflict` that names the next.
+/// Sentence 4: an event is stored only if it begins at the session's next index; the first is 1. Any other is a `Conflict` that names the next.
 pub async fn only_the_next_index_is_stored(harness: &dyn Harness) -> Outcome {
     let subject = Subject::new(4, harness).await?;
     for next_index in 1..=12 {

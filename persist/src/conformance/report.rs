@@ -7,7 +7,7 @@ pub const SENTENCES: [&str; 18] = [
     "`update_session` stores the record whole, in place of the one with the same id.",
     "`get_session` returns what was last stored, unknown members included, and `None` for an unknown id.",
     "`list_sessions` gives every session once, ordered by `(created_at, id)`, either way.",
-    "An event is stored only if its index is the session's next one; the first is 1. Any other index is a `Conflict` that names the next.",
+    "An event is stored only if it begins at the session's next index; the first is 1. Any other is a `Conflict` that names the next.",
     "An event whose id is known to the store is a `Duplicate`, whatever its index, and changes nothing. This is checked before the index.",
     "`list_events` gives an event byte for byte as it came, ordered by index, either way.",
     "Each session counts for itself, and events may come before the record. An event that names another session than the call is an error.",
