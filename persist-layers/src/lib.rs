@@ -1,0 +1,1 @@
+//! Layers around any store of sandbox-agent-sdk: encryption and redaction.
