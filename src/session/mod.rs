@@ -5,8 +5,10 @@ mod callback;
 mod core;
 mod dispatch;
 mod events;
+mod follow;
 mod handle;
 mod handshake;
+mod hold;
 mod ids;
 mod journal;
 mod key;
@@ -36,6 +38,7 @@ mod view;
 pub(crate) use self::core::{Parts, SessionCore};
 pub use events::{Events, From, Subscription};
 pub use handle::Session;
+pub(crate) use hold::Claim;
 pub use outcome::{Opened, ResumeOutcome};
 pub use permission::{
     PermissionPolicy, PermissionReply, PermissionRequest, PermissionRequests, PermissionSubscription,

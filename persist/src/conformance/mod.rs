@@ -19,7 +19,7 @@
 //! #[async_trait]
 //! impl Harness for Mine {
 //!     fn capabilities(&self) -> Capabilities {
-//!         Capabilities::new().evicts().upkeep()
+//!         Capabilities::new().evicts().leases().follows().upkeep()
 //!     }
 //!     async fn fresh(&self) -> Arc<dyn SessionPersistDriver> {
 //!         Arc::new(self.0.clone())
