@@ -116,9 +116,9 @@ pub use sandbox_agent_persist::{
 pub use sandbox_agent_persist_memory::MemorySessionPersistDriver;
 pub use serde_json;
 pub use session::{
-    EventView, Events, From, NotRestored, Opened, PermissionPolicy, PermissionReply, PermissionRequest,
-    PermissionRequests, PermissionSubscription, Prompt, ResumeOutcome, Session, SessionEventExt,
-    SessionRequest, SessionState, Subscription, Turn, TurnEvent, TurnStats, WhenBusy,
+    Compaction, EventView, Events, From, NotRestored, Opened, PermissionPolicy, PermissionReply,
+    PermissionRequest, PermissionRequests, PermissionSubscription, Prompt, ResumeOutcome, Session,
+    SessionEventExt, SessionRequest, SessionState, Subscription, Turn, TurnEvent, TurnStats, WhenBusy,
 };
 
 #[cfg(doctest)]
