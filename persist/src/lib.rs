@@ -127,6 +127,10 @@
 //! # }
 //! ```
 //!
+//! # What every store can do
+//! [`SessionPersistDriverExt`] works on each driver: [prune](SessionPersistDriverExt::prune) what is
+//! old or too much.
+//!
 //! # How to prove a driver
 //! Add this crate with the feature `conformance` to the dev-dependencies, say in a
 //! `conformance::Harness` how a store is made and opened again, and write
@@ -141,20 +145,25 @@ mod capabilities;
 mod catalogue;
 mod driver;
 mod error;
+mod ext;
 mod follow;
 mod lease;
 mod page;
 mod record;
+mod retention;
 mod upkeep;
+mod walk;
 
 pub use async_trait::async_trait;
 pub use capabilities::Capabilities;
 pub use catalogue::{SessionFilter, SessionStatus, fold_case};
 pub use driver::{Inserted, SessionPersistDriver};
 pub use error::{PersistError, PersistErrorKind};
+pub use ext::SessionPersistDriverExt;
 pub use follow::SessionFollow;
 pub use lease::{Acquired, Lease, SessionLease};
 pub use page::{Cursor, DEFAULT_PAGE, ListEventsRequest, ListPage, ListSessionsRequest, Order};
 pub use record::{Sender, SessionEvent, SessionRecord};
+pub use retention::{DEFAULT_GUARD, PruneReport, PruneRule, Pruned, Retention, Spared, SparedBecause, prune};
 pub use serde_json::value::RawValue;
 pub use upkeep::{SessionUpkeep, Usage};

@@ -1,0 +1,18 @@
+//! What every driver can do, on top of the contract.
+
+use crate::{PersistError, PruneReport, Retention, SessionPersistDriver, Usage, prune, walk};
+
+/// Conveniences of each [`SessionPersistDriver`], be it behind a reference, an `Arc` or a layer.
+pub trait SessionPersistDriverExt: SessionPersistDriver {
+    /// Deletes the sessions that the retention picks: see [`prune`].
+    fn prune(&self, retention: &Retention) -> impl Future<Output = Result<PruneReport, PersistError>> + Send {
+        prune(self, retention)
+    }
+
+    /// What the session's events take; those of a store without [upkeep](crate::SessionUpkeep) are all read for this.
+    fn usage_of(&self, session_id: &str) -> impl Future<Output = Result<Usage, PersistError>> + Send {
+        walk::usage(self, session_id)
+    }
+}
+
+impl<D: SessionPersistDriver + ?Sized> SessionPersistDriverExt for D {}
