@@ -1,6 +1,9 @@
 //! What every driver can do, on top of the contract.
 
-use crate::{PersistError, PruneReport, Retention, SessionPersistDriver, Usage, prune, walk};
+use crate::{
+    PersistError, PruneReport, Retention, SessionCopy, SessionExport, SessionImport, SessionPersistDriver,
+    Usage, prune, walk,
+};
 
 /// Conveniences of each [`SessionPersistDriver`], be it behind a reference, an `Arc` or a layer.
 pub trait SessionPersistDriverExt: SessionPersistDriver {
@@ -12,6 +15,24 @@ pub trait SessionPersistDriverExt: SessionPersistDriver {
     /// What the session's events take; those of a store without [upkeep](crate::SessionUpkeep) are all read for this.
     fn usage_of(&self, session_id: &str) -> impl Future<Output = Result<Usage, PersistError>> + Send {
         walk::usage(self, session_id)
+    }
+
+    /// The session as JSON Lines: see [`SessionExport`].
+    fn export(&self, session_id: impl Into<String>) -> SessionExport<&Self> {
+        SessionExport::new(self, session_id)
+    }
+
+    /// A session from JSON Lines: see [`SessionImport`].
+    fn import(&self) -> SessionImport<&Self> {
+        SessionImport::new(self)
+    }
+
+    /// Copies sessions to another store: see [`SessionCopy`].
+    fn copy_to<'a, T>(&'a self, to: &'a T) -> SessionCopy<'a, Self, T>
+    where
+        T: SessionPersistDriver + ?Sized,
+    {
+        SessionCopy::new(self, to)
     }
 }
 

@@ -129,7 +129,9 @@
 //!
 //! # What every store can do
 //! [`SessionPersistDriverExt`] works on each driver: [prune](SessionPersistDriverExt::prune) what is
-//! old or too much.
+//! old or too much, [export](SessionPersistDriverExt::export) a session as JSON Lines and
+//! [import](SessionPersistDriverExt::import) it, and [copy](SessionPersistDriverExt::copy_to) sessions
+//! from any store to any other.
 //!
 //! # How to prove a driver
 //! Add this crate with the feature `conformance` to the dev-dependencies, say in a
@@ -151,6 +153,7 @@ mod lease;
 mod page;
 mod record;
 mod retention;
+mod transfer;
 mod upkeep;
 mod walk;
 
@@ -166,4 +169,8 @@ pub use page::{Cursor, DEFAULT_PAGE, ListEventsRequest, ListPage, ListSessionsRe
 pub use record::{Sender, SessionEvent, SessionRecord};
 pub use retention::{DEFAULT_GUARD, PruneReport, PruneRule, Pruned, Retention, Spared, SparedBecause, prune};
 pub use serde_json::value::RawValue;
+pub use transfer::{
+    CopyFailure, CopyProgress, CopyReport, EXPORT_VERSION, Imported, SessionCopied, SessionCopy,
+    SessionExport, SessionImport, copy_all, copy_session,
+};
 pub use upkeep::{SessionUpkeep, Usage};

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use sandbox_agent_persist::{
-    Capabilities, Inserted, ListEventsRequest, ListPage, ListSessionsRequest, PersistError, PersistErrorKind,
-    RawValue, Sender, SessionEvent, SessionLease, SessionPersistDriver, SessionPersistDriverExt,
-    SessionRecord, SessionUpkeep, Usage, async_trait,
+    Capabilities, Imported, Inserted, ListEventsRequest, ListPage, ListSessionsRequest, PersistError,
+    PersistErrorKind, RawValue, Sender, SessionEvent, SessionLease, SessionPersistDriver,
+    SessionPersistDriverExt, SessionRecord, SessionUpkeep, Usage, async_trait,
 };
 use sandbox_agent_persist_memory::{MemoryOptions, MemorySessionPersistDriver};
 
@@ -272,6 +272,27 @@ pub(crate) const PAYLOADS: [&str; 10] = [
     "[\n]",
     r#"{"eventIndex":1,"end":{},"format":"x","payloadText":"y"}"#,
 ];
+
+pub(crate) async fn lines(store: &impl SessionPersistDriver, session_id: &str) -> Vec<String> {
+    let mut export = store.export(session_id);
+    let mut lines = Vec::new();
+    while let Some(line) = export.next_line().await.unwrap() {
+        lines.push(line);
+    }
+    assert_eq!(export.next_line().await.unwrap(), None);
+    lines
+}
+
+pub(crate) async fn import<L: AsRef<str>>(
+    store: &impl SessionPersistDriver,
+    lines: &[L],
+) -> Result<Imported, PersistError> {
+    let mut import = store.import();
+    for line in lines {
+        import.line(line.as_ref()).await?;
+    }
+    import.finish().await
+}
 
 /// Odd payloads, then runs among plain events; more than two batches.
 pub(crate) async fn varied() -> Memory {
