@@ -89,6 +89,7 @@ mod error;
 pub mod fuzzing;
 mod http;
 mod limits;
+mod markdown;
 mod metrics;
 mod session;
 mod sse;
@@ -107,6 +108,7 @@ pub use client::SandboxAgent;
 pub use error::{Delivery, Error, ErrorKind, Limit, Result};
 pub use http::Problem;
 pub use limits::Limits;
+pub use markdown::Markdown;
 pub use metrics::Metrics;
 pub use sandbox_agent_persist as persist;
 pub use sandbox_agent_persist::{

@@ -205,3 +205,37 @@ fn page_for(read: &VecDeque<Arc<SessionEvent>>) -> usize {
     let each = bytes / read.len().max(1) + 1;
     (PAGE_BYTES / each).clamp(1, BATCH)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use sandbox_agent_persist::{RawValue, Sender};
+    use serde_json::json;
+
+    use super::*;
+    use crate::session::fold::Folder;
+
+    fn chunk(index: u64) -> SessionEvent {
+        let content = json!({ "type": "text", "text": format!("u{index} ") });
+        let update = json!({ "sessionUpdate": "agent_message_chunk", "content": content });
+        let envelope = json!({ "method": "session/update", "params": { "update": update } });
+        let payload = RawValue::from_string(envelope.to_string()).unwrap();
+        SessionEvent::new(format!("server:{index}"), index, "one", 0, "server", Sender::Agent, payload)
+    }
+
+    #[test]
+    fn a_run_in_memory_is_cut_where_the_reader_stands() {
+        let mut folder = Folder::default();
+        for index in 2..=5 {
+            assert!(folder.add(chunk(index)).is_none());
+        }
+        let tail = Tail::new(0, 1 << 20);
+        tail.publish(vec![Arc::new(chunk(1)), Arc::new(folder.finish().unwrap()), Arc::new(chunk(6))]);
+        for (index, first) in [(0, 1), (1, 2), (2, 3), (4, 5), (5, 6)] {
+            let read = tail.after(index).unwrap();
+            assert_eq!(read.front().unwrap().first_index(), first);
+            assert_eq!(read.back().unwrap().event_index, 6);
+        }
+        assert!(tail.after(4).unwrap().front().unwrap().payload.get().contains(r#""text":"u5 ""#));
+    }
+}
