@@ -1,0 +1,105 @@
+//! A state in the process.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use sandbox_agent_persist::{PersistError, PersistErrorKind};
+use serde_json::{Map, Value};
+
+use crate::{ActorState, Content};
+
+/// A state that is a value in the process: for tests, and for whoever saves it in a way of their own.
+///
+/// Clones are handles of the same state. When a second driver is opened on a key, it takes over what
+/// the first one has, whose writes are `Fenced` errors from then on. It is not durable: what [`value`](Self::value) gives is what
+/// there is to save.
+#[derive(Clone, Default)]
+pub struct ValueState {
+    parts: Arc<Mutex<Parts>>,
+}
+
+#[derive(Default)]
+struct Parts {
+    members: Map<String, Value>,
+    /// What drivers keep, by their keys.
+    contents: BTreeMap<String, Content>,
+}
+
+impl ValueState {
+    /// An empty state.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A state with these members, such as one that was saved.
+    pub fn with_members(members: Map<String, Value>) -> Self {
+        let parts = Parts { members, contents: BTreeMap::new() };
+        Self { parts: Arc::new(Mutex::new(parts)) }
+    }
+
+    /// The whole state as it is now, an object.
+    pub fn value(&self) -> Value {
+        let parts = self.parts();
+        let mut members = parts.members.clone();
+        let contents = parts.contents.iter().map(|(key, content)| (key.clone(), content.to_value()));
+        members.extend(contents);
+        Value::Object(members)
+    }
+
+    /// Changes members beside those of drivers, which it does not see.
+    ///
+    /// # Errors
+    /// `Other` when it adds one that is a driver's, which is as it was then; the other changes are made.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Map<String, Value>) -> T) -> Result<T, PersistError> {
+        let mut parts = self.parts();
+        let changed = change(&mut parts.members);
+        let Parts { members, contents } = &mut *parts;
+        let taken: Vec<_> = contents.keys().filter(|key| members.remove(*key).is_some()).collect();
+        if taken.is_empty() {
+            return Ok(changed);
+        }
+        Err(PersistError::new(
+            PersistErrorKind::Other,
+            format!("{taken:?} of the state is kept by a driver; change it through that"),
+        ))
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        // A panic of a caller's change leaves a map, as whole as the change is.
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for ValueState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = self.parts();
+        f.debug_struct("ValueState")
+            .field("members", &parts.members.keys())
+            .field("contents", &parts.contents)
+            .finish()
+    }
+}
+
+#[async_trait]
+impl ActorState for ValueState {
+    async fn read(&self, key: &str) -> Result<Option<String>, PersistError> {
+        let parts = self.parts();
+        let content = parts.contents.get(key);
+        // What a driver had until now goes on in the one that reads it.
+        Ok(content.map(Content::retire).or_else(|| parts.members.get(key).map(Value::to_string)))
+    }
+
+    async fn save(&self, key: &str, content: &Content) -> Result<(), PersistError> {
+        let mut parts = self.parts();
+        match parts.contents.get(key) {
+            Some(held) if held.is_of(content) => return Ok(()),
+            Some(held) if !held.is_retired() => return Err(content.overtaken()),
+            _ => {}
+        }
+        parts.members.remove(key);
+        parts.contents.insert(key.to_owned(), content.clone());
+        Ok(())
+    }
+}
