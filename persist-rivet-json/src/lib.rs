@@ -70,7 +70,12 @@
 //! readers refuse, is stored with a [`Truncated`] note of its size and hash in the place of its payload. It
 //! begins and ends turns as before. A record that does not fit is an error `TooLarge`.
 
+#[cfg(feature = "cbor")]
+mod cbor;
+#[cfg(feature = "cbor")]
+mod cbor_state;
 mod change;
+mod contents;
 mod driver;
 mod file;
 mod file_state;
@@ -91,6 +96,8 @@ mod turns;
 mod value;
 mod value_state;
 
+#[cfg(feature = "cbor")]
+pub use cbor_state::CborState;
 pub use driver::RivetJsonSessionPersistDriver;
 pub use file_state::FileState;
 pub use options::RivetJsonOptions;

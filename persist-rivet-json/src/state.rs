@@ -143,6 +143,11 @@ impl Content {
         self.store().bytes()
     }
 
+    /// How many bytes it may come to have: [`RivetJsonOptions::max_bytes`](crate::RivetJsonOptions::max_bytes).
+    pub fn most_bytes(&self) -> usize {
+        self.store().options.max_bytes
+    }
+
     /// Gives the JSON text for the last time: each later write through the driver of this content is a
     /// `Fenced` error. For a state that another driver is opened on, with that text.
     pub fn retire(&self) -> String {
@@ -160,6 +165,12 @@ impl Content {
     pub fn overtaken(&self) -> PersistError {
         let message = "another driver was opened on the same key of the state; write through that one";
         PersistError::new(PersistErrorKind::Fenced, message)
+    }
+
+    /// The error of whoever writes what is a driver's.
+    pub(crate) fn not_a_member(&self, key: &str) -> PersistError {
+        let message = format!("{key:?} of the state is kept by a driver; change it through that");
+        PersistError::new(PersistErrorKind::Other, message)
     }
 
     /// Whether it is that of the same driver.

@@ -1,13 +1,13 @@
 //! A state in the process.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use sandbox_agent_persist::{PersistError, PersistErrorKind};
+use sandbox_agent_persist::PersistError;
 use serde_json::{Map, Value};
 
+use crate::contents::Contents;
 use crate::{ActorState, Content};
 
 /// A state that is a value in the process: for tests, and for whoever saves it in a way of their own.
@@ -23,8 +23,7 @@ pub struct ValueState {
 #[derive(Default)]
 struct Parts {
     members: Map<String, Value>,
-    /// What drivers keep, by their keys.
-    contents: BTreeMap<String, Content>,
+    contents: Contents,
 }
 
 impl ValueState {
@@ -35,7 +34,7 @@ impl ValueState {
 
     /// A state with these members, such as one that was saved.
     pub fn with_members(members: Map<String, Value>) -> Self {
-        let parts = Parts { members, contents: BTreeMap::new() };
+        let parts = Parts { members, contents: Contents::default() };
         Self { parts: Arc::new(Mutex::new(parts)) }
     }
 
@@ -43,7 +42,7 @@ impl ValueState {
     pub fn value(&self) -> Value {
         let parts = self.parts();
         let mut members = parts.members.clone();
-        let contents = parts.contents.iter().map(|(key, content)| (key.clone(), content.to_value()));
+        let contents = parts.contents.iter().map(|(key, content)| (key.to_owned(), content.to_value()));
         members.extend(contents);
         Value::Object(members)
     }
@@ -56,14 +55,13 @@ impl ValueState {
         let mut parts = self.parts();
         let changed = change(&mut parts.members);
         let Parts { members, contents } = &mut *parts;
-        let taken: Vec<_> = contents.keys().filter(|key| members.remove(*key).is_some()).collect();
-        if taken.is_empty() {
-            return Ok(changed);
+        match contents.iter().find(|(key, _)| members.contains_key(*key)) {
+            None => Ok(changed),
+            Some((key, content)) => {
+                members.retain(|name, _| !contents.has(name));
+                Err(content.not_a_member(key))
+            }
         }
-        Err(PersistError::new(
-            PersistErrorKind::Other,
-            format!("{taken:?} of the state is kept by a driver; change it through that"),
-        ))
     }
 
     fn parts(&self) -> MutexGuard<'_, Parts> {
@@ -86,20 +84,15 @@ impl fmt::Debug for ValueState {
 impl ActorState for ValueState {
     async fn read(&self, key: &str) -> Result<Option<String>, PersistError> {
         let parts = self.parts();
-        let content = parts.contents.get(key);
-        // What a driver had until now goes on in the one that reads it.
-        Ok(content.map(Content::retire).or_else(|| parts.members.get(key).map(Value::to_string)))
+        let held = parts.contents.hand_over(key);
+        Ok(held.or_else(|| parts.members.get(key).map(Value::to_string)))
     }
 
     async fn save(&self, key: &str, content: &Content) -> Result<(), PersistError> {
         let mut parts = self.parts();
-        match parts.contents.get(key) {
-            Some(held) if held.is_of(content) => return Ok(()),
-            Some(held) if !held.is_retired() => return Err(content.overtaken()),
-            _ => {}
+        if parts.contents.attach(key, content)? {
+            parts.members.remove(key);
         }
-        parts.members.remove(key);
-        parts.contents.insert(key.to_owned(), content.clone());
         Ok(())
     }
 }
