@@ -41,6 +41,8 @@ pub struct SandboxAgentBuilder {
     headers: Vec<(String, String)>,
     client: Option<reqwest::Client>,
     persist: Option<Arc<dyn SessionPersistDriver>>,
+    holder: Option<Arc<str>>,
+    compact: bool,
     limits: Limits,
 }
 
@@ -62,6 +64,8 @@ impl SandboxAgentBuilder {
             headers: Vec::new(),
             client: None,
             persist: None,
+            holder: None,
+            compact: false,
             limits: Limits::default(),
         }
     }
@@ -92,6 +96,33 @@ impl SandboxAgentBuilder {
         self
     }
 
+    /// Holds each session that it opens, under this name, so that no other SDK on the store drives it
+    /// meanwhile: only who holds a session prompts and answers permissions; the others see its events, as
+    /// far as the store [tells](sandbox_agent_persist::SessionFollow) of them.
+    ///
+    /// Another SDK that opens the session gets [`Held`](ErrorKind::Held) with this name, and can
+    /// [take it over](SandboxAgent::take_over_session). The name has to be one that no other running SDK
+    /// has, such as host and process: who comes again under a name gets its sessions back at once. The
+    /// session is let go of when it is closed, detached or destroyed, and [`Limits::lease`] (30 s) after
+    /// the SDK died. Needs a store with [leases](sandbox_agent_persist::SessionLease); every SDK on
+    /// the store has to hold its sessions, or is refused what others hold.
+    pub fn holder(mut self, name: impl Into<String>) -> Self {
+        self.holder = Some(name.into().into());
+        self
+    }
+
+    /// Folds what an agent said once a turn has ended: the chunks of one message, of which there may be
+    /// thousands, become one event, which keeps the range of indexes that it
+    /// [stands for](sandbox_agent_persist::SessionEvent::indexes). Readers get each chunk's text once, also those that are
+    /// in the middle of a run. What is lost is each chunk's own time.
+    ///
+    /// Off unless told: the record is then every message as it travelled. Needs a store with
+    /// [upkeep](sandbox_agent_persist::SessionUpkeep). [`SandboxAgent::compact_session`] does the same for a past.
+    pub fn compact(mut self, compact: bool) -> Self {
+        self.compact = compact;
+        self
+    }
+
     /// The bounds in time and size.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -116,13 +147,28 @@ impl SandboxAgentBuilder {
                 .map_err(|error| Error::invalid("no HTTP client could be made").with_source(error))?,
         };
         let http = Http::new(client, &self.url, self.token.as_deref(), &self.headers)?;
-        wait_for_health(&http, self.limits.connect).await?;
         let driver = self.persist.unwrap_or_else(|| Arc::new(MemorySessionPersistDriver::new()));
+        match self.holder.as_deref() {
+            Some("") => return Err(Error::invalid("the name of the holder must not be empty")),
+            Some(_) if driver.leases().is_none() => {
+                let message =
+                    format!("{driver:?} grants no leases; take a store that does, or set no holder");
+                return Err(Error::invalid(message));
+            }
+            _ => {}
+        }
+        if self.compact && driver.upkeep().is_none() {
+            let message = format!("{driver:?} folds no events; take a store that does, or don't compact");
+            return Err(Error::invalid(message));
+        }
+        wait_for_health(&http, self.limits.connect).await?;
         let counters = Arc::<Counters>::default();
         Ok(SandboxAgent::new(Parts {
             http,
             store: Store::new(driver, self.limits.store, counters.clone()),
             limits: self.limits,
+            holder: self.holder,
+            compacts: self.compact,
             counters,
             runtime: Handle::current(),
             stop: CancellationToken::new(),

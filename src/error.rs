@@ -70,6 +70,12 @@ pub enum ErrorKind {
     SessionExists,
     /// The session was destroyed. Resume it to open it again.
     SessionDestroyed,
+    /// Another SDK holds the session, and drives it. Wait until it lets go, or
+    /// [take the session over](crate::SandboxAgent::take_over_session).
+    Held {
+        /// The name under which the other one holds it.
+        holder: String,
+    },
     /// As many prompts, or requests, wait as may. Wait for one to end.
     QueueFull,
     /// A turn runs, and the prompt was not to wait for it.
@@ -190,6 +196,11 @@ impl Error {
     /// Whether the server refused the token.
     pub fn is_unauthorized(&self) -> bool {
         self.0.kind == ErrorKind::Unauthorized
+    }
+
+    /// Whether another SDK took the session over: what this one writes is refused by the store.
+    pub fn is_fenced(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Persist(PersistErrorKind::Fenced))
     }
 
     /// Whether the store failed.

@@ -37,6 +37,7 @@ pub struct Limits {
     pub(crate) reconnect: Duration,
     pub(crate) heartbeat: Duration,
     pub(crate) store: Duration,
+    pub(crate) lease: Duration,
     pub(crate) queue_bytes: usize,
     pub(crate) event_bytes: usize,
     pub(crate) message_bytes: usize,
@@ -60,6 +61,7 @@ impl Default for Limits {
             reconnect: Duration::from_secs(60),
             heartbeat: Duration::from_secs(45),
             store: Duration::from_secs(30),
+            lease: Duration::from_secs(30),
             queue_bytes: 64 * MIB,
             event_bytes: 64 * MIB,
             message_bytes: 2 * MIB,
@@ -112,6 +114,9 @@ impl Limits {
         /// How long a store that is unavailable is tried again before the session fails, and how
         /// long one call of it may take. 30 s: longer than a busy database, shorter than a person waits.
         store: Duration,
+        /// How long a session stays held by an SDK that died, where it [holds](crate::SandboxAgentBuilder::holder)
+        /// its sessions. 30 s: it is renewed three times as often, and a node that is gone is noticed soon.
+        lease: Duration,
         /// Bytes of events that may wait between socket and store, for each session. 64 MiB:
         /// some seconds of the fastest agent. When it is full the socket isn't read.
         queue_bytes: usize,

@@ -18,6 +18,11 @@
 //! the agent's process ended, or until the session's record is marked as destroyed. When
 //! nothing else is left to evict, an insert is an error `TooLarge` that names the limit to raise.
 //!
+//! # Several users in one process
+//! Clones share the store. It grants leases, tells those who wait for events, and folds runs, as the
+//! stores do that several machines share: what is built on those can be tested on this one.
+//!
+//! # Ids
 //! The ids of evicted events are forgotten: one that comes again is no longer a `Duplicate`.
 //!
 //! ```
@@ -35,6 +40,7 @@
 //! ```
 
 mod driver;
+mod leases;
 mod marks;
 mod options;
 mod session;

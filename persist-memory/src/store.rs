@@ -10,6 +10,7 @@ use sandbox_agent_persist::{
 };
 
 use crate::MemoryOptions;
+use crate::leases::Leases;
 use crate::marks::Marks;
 use crate::session::Session;
 use crate::turns::{Change, Turns};
@@ -27,6 +28,7 @@ pub(crate) struct Store {
     /// The sessions whose oldest event may be evicted, by the write that stored it.
     oldest_events: BTreeMap<u64, Arc<str>>,
     marks: Marks,
+    pub(crate) leases: Leases,
     bytes: usize,
     writes: u64,
 }
@@ -169,7 +171,7 @@ impl Store {
         self.remove(id).map(|(_, session)| session)
     }
 
-    fn next_index(&self, session_id: &str) -> u64 {
+    pub(crate) fn next_index(&self, session_id: &str) -> u64 {
         match self.sessions.get(session_id) {
             Some(session) => session.next_index(),
             None => self.marks.next_index(session_id).unwrap_or(1),

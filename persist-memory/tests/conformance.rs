@@ -11,7 +11,7 @@ struct Memory(MemorySessionPersistDriver);
 #[async_trait]
 impl Harness for Memory {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new().evicts().upkeep()
+        Capabilities::new().evicts().leases().follows().upkeep()
     }
 
     async fn fresh(&self) -> Arc<dyn SessionPersistDriver> {

@@ -55,7 +55,9 @@ impl PersistError {
     /// The error of a write that does not carry the session's lease; `holder` is who has that, if anybody.
     pub fn fenced(session_id: &str, holder: Option<&str>) -> Self {
         let message = match holder {
-            Some(holder) => format!("session {session_id:?} is held by {holder:?}; wait for them, or take it over"),
+            Some(holder) => {
+                format!("session {session_id:?} is held by {holder:?}; wait for them, or take it over")
+            }
             None => format!("the lease of session {session_id:?} was given up; acquire it again"),
         };
         Self::new(PersistErrorKind::Fenced, message)

@@ -1,12 +1,13 @@
 //! The SDK's handle: one server, one store, many sessions.
 
+mod catalogue;
 mod part;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sandbox_agent_persist::{ListEventsRequest, ListPage, ListSessionsRequest, SessionRecord};
+use sandbox_agent_persist::{ListEventsRequest, SessionRecord};
 use serde_json::json;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -15,7 +16,7 @@ use crate::builder::SandboxAgentBuilder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::Metrics;
 use crate::session::{
-    Opened, Parts, PermissionPolicy, Session, SessionCore, SessionRequest, Setup, Wish, now_ms,
+    Claim, Opened, Parts, PermissionPolicy, Session, SessionCore, SessionRequest, Setup, Wish, now_ms,
 };
 
 /// A sandbox-agent server, and the sessions that this process has on it.
@@ -28,6 +29,7 @@ use crate::session::{
 /// | [`detach`](Self::detach), or dropping the last handle | go on | stay, to be resumed | what was received is stored |
 /// | [`close_session`](Self::close_session), [`detach_session`](Self::detach_session) | the same, for one session | stay, to be resumed | the same |
 /// | [`destroy_session`](Self::destroy_session) | that one is ended | that one is marked destroyed | the same |
+/// | [`delete_session`](Self::delete_session) | that one is ended | that one is gone, with its events | the same |
 ///
 /// A running turn ends with [`Closed`](ErrorKind::Closed) in all of them.
 #[derive(Clone)]
@@ -108,10 +110,27 @@ impl SandboxAgent {
     pub async fn resume_session(&self, id: &str) -> Result<Opened> {
         let slot = self.slot(id)?;
         let mut slot = slot.lock().await;
-        let record = self.known(&slot, id).await?.ok_or_else(|| {
-            Error::new(ErrorKind::SessionNotFound, format!("the store has no session {id:?}; create it"))
-        })?;
-        self.resume(&mut slot, record, None).await
+        let record = self.known(&slot, id).await?.ok_or_else(|| not_found(id))?;
+        self.resume(&mut slot, record, Wish::revive(), None).await
+    }
+
+    /// [Resumes](Self::resume_session) a session that another SDK holds: takes it from there.
+    ///
+    /// What the other one still tries to write is refused by the store, and its session ends with an
+    /// error that [`is_fenced`](Error::is_fenced). The agent's process goes on, and a turn that runs with it.
+    /// Fails with [`InvalidInput`](ErrorKind::InvalidInput) where this SDK
+    /// [holds](SandboxAgentBuilder::holder) no sessions. Bounded as [`resume_session`](Self::resume_session).
+    pub async fn take_over_session(&self, id: &str) -> Result<Opened> {
+        if self.shared.parts.holder.is_none() {
+            return Err(Error::invalid(
+                "an SDK without a holder's name holds no sessions; set one to take over",
+            ));
+        }
+        let slot = self.slot(id)?;
+        let mut slot = slot.lock().await;
+        let record = self.known(&slot, id).await?.ok_or_else(|| not_found(id))?;
+        let wish = Wish { claim: Claim::TakeOver, ..Wish::revive() };
+        self.resume(&mut slot, record, wish, None).await
     }
 
     /// Opens the session with the request's id, and makes it when the store has none.
@@ -133,7 +152,7 @@ impl SandboxAgent {
                 "session {:?} belongs to agent {:?}, not {:?}; resume it with that agent, or choose another id",
                 record.id, record.agent, request.agent
             ))),
-            Some(record) => self.resume(&mut slot, record, Some(request)).await,
+            Some(record) => self.resume(&mut slot, record, request.wish(), Some(request)).await,
             None => self.create(slot, request).await,
         }
     }
@@ -164,12 +183,6 @@ impl SandboxAgent {
     /// What this SDK has done so far, in numbers.
     pub fn metrics(&self) -> Metrics {
         self.shared.parts.counters.read()
-    }
-
-    /// A page of the store's sessions. Bounded by [`Limits::store`](crate::Limits::store).
-    pub async fn list_sessions(&self, request: ListSessionsRequest) -> Result<ListPage<SessionRecord>> {
-        let store = &self.shared.parts.store;
-        Ok(store.call(|| store.driver.list_sessions(request.clone())).await?)
     }
 
     /// Runs apart, so that a dropped call is cleared up before anybody else gets the session's id.
@@ -216,8 +229,11 @@ impl SandboxAgent {
         let events_ours =
             page.next_cursor.is_none() && page.items.iter().all(|event| ours(&event.connection_id));
         let record = self.stored(&core.id).await?;
-        if events_ours && record.is_none_or(|record| ours(&record.last_connection_id)) {
-            store.call(|| store.driver.delete_session(&core.id)).await?;
+        let record_ours = record.as_ref().is_none_or(|record| ours(&record.last_connection_id));
+        let is_there = record.is_some() || !page.items.is_empty();
+        if is_there && events_ours && record_ours {
+            let driver = store.driver();
+            store.call(|| driver.delete_session(&core.id)).await?;
         }
         Ok(())
     }
@@ -226,16 +242,17 @@ impl SandboxAgent {
         &self,
         slot: &mut Option<Arc<SessionCore>>,
         mut record: SessionRecord,
+        wish: Wish,
         request: Option<SessionRequest>,
     ) -> Result<Opened> {
         let policy = request.as_ref().map(|request| request.permissions);
-        let wish = request.as_ref().map_or_else(Wish::revive, SessionRequest::wish);
         if let Some(request) = request {
             let setup = request.setup.or(Setup::read(record.session_init.as_ref()));
             record.session_init = Some(json!(setup));
         }
         let core = match open(slot) {
             Some(core) => {
+                core.hold(wish.claim).await?;
                 core.change_record(|kept| kept.session_init = record.session_init).await?;
                 if let Some(policy) = policy {
                     core.set_policy(policy);
@@ -272,7 +289,8 @@ impl SandboxAgent {
 
     async fn stored(&self, id: &str) -> Result<Option<SessionRecord>> {
         let store = &self.shared.parts.store;
-        Ok(store.call(|| store.driver.get_session(id)).await?)
+        let driver = store.driver();
+        Ok(store.call(|| driver.get_session(id)).await?)
     }
 
     fn slot(&self, id: &str) -> Result<Slot> {
@@ -297,6 +315,10 @@ impl SandboxAgent {
     fn sessions(&self) -> MutexGuard<'_, HashMap<String, Slot>> {
         self.shared.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn not_found(id: &str) -> Error {
+    Error::new(ErrorKind::SessionNotFound, format!("the store has no session {id:?}; create it"))
 }
 
 /// Ends the process of a session that has ended itself, because its store failed.

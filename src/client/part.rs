@@ -5,9 +5,9 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::timeout;
 
-use super::SandboxAgent;
-use crate::error::{Error, ErrorKind, Result};
-use crate::session::now_ms;
+use super::{SandboxAgent, not_found};
+use crate::error::Result;
+use crate::session::{Claim, now_ms};
 
 /// How long the end of the SDK waits for a session that is being opened: its process gets 2 s.
 const OPENING: Duration = Duration::from_secs(3);
@@ -22,10 +22,9 @@ impl SandboxAgent {
     /// is opening the session. Dropping the call does not take it back.
     pub async fn destroy_session(&self, id: &str) -> Result<()> {
         let mut slot = self.slot(id)?.lock_owned().await;
-        let core = self.core(&mut slot, id).await?.ok_or_else(|| {
-            Error::new(ErrorKind::SessionNotFound, format!("the store has no session {id:?}"))
-        })?;
+        let core = self.core(&mut slot, id).await?.ok_or_else(|| not_found(id))?;
         self.apart(async move {
+            core.hold(Claim::Free).await?;
             *slot = None;
             let claimed = core.claim_left_behind().await;
             let destroyed = core.change_record(|record| record.destroyed_at = Some(now_ms())).await;
@@ -44,6 +43,7 @@ impl SandboxAgent {
         let mut slot = self.slot(id)?.lock_owned().await;
         let Some(core) = self.core(&mut slot, id).await? else { return Ok(()) };
         self.apart(async move {
+            core.hold(Claim::Free).await?;
             *slot = None;
             let claimed = core.claim_left_behind().await;
             core.shut_down(true).await;

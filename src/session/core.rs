@@ -10,6 +10,9 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::follow::Following;
+use super::hold::Hold;
+use super::info::News;
 use super::journal::Journal;
 use super::permission::{PermissionPolicy, Permissions};
 use super::queue::Queue;
@@ -40,6 +43,12 @@ pub(crate) struct SessionCore {
     pub(crate) state: State,
     pub(crate) queue: Queue,
     pub(super) replay: Replay,
+    /// Under which name this SDK holds its sessions; it holds none without.
+    pub(super) holder: Option<Arc<str>>,
+    pub(super) hold: Hold,
+    pub(super) following: Following,
+    /// Whether what a turn brought is folded when it ended.
+    pub(super) compacts: bool,
     pub(crate) counters: Arc<Counters>,
     /// The agent process in use. The lock is held while one is opened.
     pub(crate) live: tokio::sync::Mutex<Option<Live>>,
@@ -52,6 +61,8 @@ pub(crate) struct SessionCore {
     /// The SDK's own.
     sdk_stop: CancellationToken,
     shared: Mutex<Shared>,
+    /// What the record does not have yet.
+    pub(super) news: Mutex<News>,
 }
 
 #[derive(Debug)]
@@ -90,6 +101,8 @@ pub(crate) struct Parts {
     pub(crate) http: Http,
     pub(crate) store: Store,
     pub(crate) limits: Limits,
+    pub(crate) holder: Option<Arc<str>>,
+    pub(crate) compacts: bool,
     pub(crate) counters: Arc<Counters>,
     pub(crate) runtime: Handle,
     pub(crate) stop: CancellationToken,
@@ -102,7 +115,8 @@ impl SessionCore {
         record: SessionRecord,
         policy: PermissionPolicy,
     ) -> Result<Arc<Self>> {
-        let Parts { http, store, limits, counters, runtime, stop } = parts;
+        let Parts { http, store, limits, holder, compacts, counters, runtime, stop } = parts;
+        let store = store.for_session();
         let last = last_index(&store, &record.id).await?;
         let (recorder, entries) = Recorder::new();
         let (sdk_stop, stop) = (stop.clone(), stop.child_token());
@@ -114,6 +128,10 @@ impl SessionCore {
             state: State::new(),
             queue: Queue::new(limits.queued_prompts),
             replay: Replay::default(),
+            holder,
+            hold: Hold::default(),
+            following: Following::default(),
+            compacts,
             counters,
             live: tokio::sync::Mutex::new(None),
             shared: Mutex::new(Shared {
@@ -125,6 +143,7 @@ impl SessionCore {
                 opened_on: None,
                 activity: Instant::now(),
             }),
+            news: Mutex::default(),
             http,
             store,
             limits,
@@ -191,7 +210,8 @@ impl SessionCore {
     }
 
     async fn refresh(&self) -> Result<()> {
-        let stored = self.store.call(|| self.store.driver.get_session(&self.id)).await?;
+        let driver = self.store.driver();
+        let stored = self.store.call(|| driver.get_session(&self.id)).await?;
         let mut shared = self.shared();
         let Some(stored) = stored else {
             shared.stored = false;
@@ -218,7 +238,8 @@ impl SessionCore {
         if stored {
             return Ok(());
         }
-        self.store.call(|| self.store.driver.update_session(record.clone())).await?;
+        let driver = self.store.driver();
+        self.store.call(|| driver.update_session(record.clone())).await?;
         let mut shared = self.shared();
         shared.stored = shared.record == record;
         Ok(())
@@ -314,6 +335,7 @@ impl SessionCore {
 
     /// Stores what was received and ends the tasks; with `kill` it ends the process too.
     pub(crate) async fn shut_down(&self, kill: bool) {
+        let kill = kill && self.may_end_process().await;
         // Also of a session whose store failed: its process lives.
         let lives = |link: &Arc<Link>| !link.death().is_some_and(|error| error.is_agent_gone());
         let link = self.link().filter(|link| kill && lives(link));
@@ -336,6 +358,7 @@ impl SessionCore {
             }
         };
         futures::join!(end, delete);
+        self.let_go().await;
     }
 
     /// Nothing panics while it holds the lock, and each field is whole at every step.

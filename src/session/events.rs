@@ -34,7 +34,7 @@ pub enum From {
 pub struct Events(BoxStream<'static, Result<Arc<SessionEvent>>>);
 
 impl Events {
-    pub(crate) fn new(core: &SessionCore, from: From) -> Self {
+    pub(crate) fn new(core: &Arc<SessionCore>, from: From) -> Self {
         Self(
             stream::unfold(reader(core, from), |mut reader| async { Some((reader.next().await?, reader)) })
                 .fuse()
@@ -43,7 +43,8 @@ impl Events {
     }
 }
 
-fn reader(core: &SessionCore, from: From) -> TailReader {
+fn reader(core: &Arc<SessionCore>, from: From) -> TailReader {
+    core.follow_store();
     let after = match from {
         From::Start => 0,
         From::Index(index) => index.saturating_sub(1),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
-use sandbox_agent_persist::{RawValue, SessionEvent, SessionRecord};
+use sandbox_agent_persist::{Lease, RawValue, SessionEvent, SessionRecord};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -50,6 +50,13 @@ impl Session {
     /// The index of the newest event that is stored; 0 before the first.
     pub fn last_index(&self) -> u64 {
         self.core.tail.last()
+    }
+
+    /// Who holds the session, where the store grants leases; `None` when nobody does.
+    ///
+    /// Bounded by [`Limits::store`](crate::Limits::store).
+    pub async fn lease(&self) -> Result<Option<Lease>> {
+        self.core.lease_in_force().await
     }
 
     /// What the session is doing, to watch.
@@ -165,12 +172,19 @@ impl Session {
     ///
     /// The answer is stored before it is sent. Fails with
     /// [`PermissionGone`](ErrorKind::PermissionGone) when it was answered or its turn ended, and with
-    /// [`InvalidInput`](ErrorKind::InvalidInput) when the agent doesn't offer that answer. After an
+    /// [`InvalidInput`](ErrorKind::InvalidInput) when the agent doesn't offer that answer; with
+    /// [`Held`](ErrorKind::Held) when another SDK holds the session, whose users answer. After an
     /// error with the delivery [`NotSent`](Delivery::NotSent) the request is listed again. Bounded by
     /// [`Limits::store`](crate::Limits::store) for each of what waits to be stored, and 10 s for the
     /// server to take it. Dropping the call does not take the answer back.
     pub async fn respond(&self, request_id: &str, reply: PermissionReply) -> Result<()> {
-        let claim = self.core.permissions.claim(request_id, &reply)?;
+        let claim = match self.core.permissions.claim(request_id, &reply) {
+            Err(error) if *error.kind() == ErrorKind::PermissionGone => {
+                self.core.check_held().await?;
+                return Err(error);
+            }
+            claim => claim?,
+        };
         let core = self.core.clone();
         // Apart, so that a dropped call can't leave an answer half sent.
         let answering = self.core.runtime.spawn(async move {

@@ -141,7 +141,8 @@ impl SessionCore {
 
     /// Whether the record names another process by now.
     pub(super) async fn is_overtaken(&self, link: &Link) -> Result<bool> {
-        let stored = self.store.call(|| self.store.driver.get_session(&self.id)).await?;
+        let driver = self.store.driver();
+        let stored = self.store.call(|| driver.get_session(&self.id)).await?;
         let overtaken = stored.is_some_and(|stored| stored.last_connection_id != link.server_id);
         if overtaken {
             self.refresh_record().await?;

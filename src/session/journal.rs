@@ -143,7 +143,7 @@ impl Journal {
     }
 
     async fn insert(&self, events: &[(usize, SessionEvent)]) -> Result<Inserted, PersistError> {
-        let driver = &self.store.driver;
+        let driver = self.store.driver();
         match events {
             [(_, event)] => self.store.call(|| driver.insert_event(&self.session_id, event.clone())).await,
             events => {
@@ -151,6 +151,19 @@ impl Journal {
                 self.store.call(|| driver.insert_events(&self.session_id, batch())).await
             }
         }
+    }
+
+    /// Publishes what other writers have stored, up to here at the least.
+    pub(crate) async fn catch_up(
+        &mut self,
+        last: u64,
+        witness: &impl Witness,
+    ) -> Result<Vec<Arc<SessionEvent>>, PersistError> {
+        let mut theirs = Vec::new();
+        if last > self.tail.last() {
+            self.read_back(&[], witness, &mut theirs).await?;
+        }
+        Ok(theirs)
     }
 
     /// Another writer may only be ahead.

@@ -46,6 +46,18 @@ impl SessionCore {
         }
         *live = None;
         let _opening = Opening::begin(self);
+        self.hold(wish.claim).await?;
+        let ready = self.open_held(&wish).await;
+        let Ok(ready) = ready else {
+            self.give_up_hold().await;
+            return ready;
+        };
+        self.count(ready.outcome);
+        *live = Some(ready.live.clone());
+        Ok(ready)
+    }
+
+    async fn open_held(self: &Arc<Self>, wish: &Wish) -> Result<Ready> {
         self.refresh_record().await?;
         if wish.revive && self.record().destroyed_at.is_some() {
             self.change_record(|record| record.destroyed_at = None).await?;
@@ -56,10 +68,7 @@ impl SessionCore {
                 format!("session {:?} was destroyed; resume it to open it again", self.id),
             ));
         }
-        let ready = self.climb(&wish).await?;
-        self.count(ready.outcome);
-        *live = Some(ready.live.clone());
-        Ok(ready)
+        self.climb(wish).await
     }
 
     async fn climb(self: &Arc<Self>, wish: &Wish) -> Result<Ready> {

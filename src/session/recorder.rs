@@ -45,6 +45,10 @@ pub(crate) enum Then {
     Settle(Arc<Link>, Vec<String>),
     /// The process is of no more use.
     Bury(Arc<Link>, Error),
+    /// Others have stored events, up to this index at the least.
+    CatchUp(u64),
+    /// Nothing may be stored any more.
+    Fail(Error),
 }
 
 /// Hands entries to the recorder, in order.
@@ -96,6 +100,7 @@ impl Then {
                 let _ = tell.send(Err(error.clone()));
             }
             Self::Dispatch(link) | Self::Settle(link, _) | Self::Bury(link, _) => link.bury(error),
+            Self::CatchUp(_) | Self::Fail(_) => {}
         }
     }
 }
@@ -205,6 +210,13 @@ impl<L: Listener> Writer<L> {
                     Box::pin(self.write(settled)).await?;
                 }
                 Then::Bury(link, error) => link.bury(&error),
+                Then::CatchUp(last) => {
+                    let told = Told { listener: &self.listener, links: &[] };
+                    for event in self.journal.catch_up(last, &told).await? {
+                        self.listener.theirs_shown(&event);
+                    }
+                }
+                Then::Fail(error) => return Err(error),
             }
         }
         Ok(())

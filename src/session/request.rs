@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::hold::Claim;
 use super::permission::PermissionPolicy;
 use crate::acp_types::McpServer;
 use crate::error::{Error, Result};
@@ -60,6 +61,8 @@ pub(crate) struct Setup {
 pub(crate) struct Wish {
     /// Also when it was destroyed.
     pub(crate) revive: bool,
+    /// Also when somebody else holds it.
+    pub(crate) claim: Claim,
     pub(crate) mode: Option<String>,
     pub(crate) model: Option<String>,
 }
@@ -72,7 +75,7 @@ impl Wish {
 
 impl SessionRequest {
     pub(crate) fn wish(&self) -> Wish {
-        Wish { revive: true, mode: self.setup.mode.clone(), model: self.setup.model.clone() }
+        Wish { mode: self.setup.mode.clone(), model: self.setup.model.clone(), ..Wish::revive() }
     }
 
     /// A session with this id, run by this agent (`claude`, `codex`, `opencode`, …).

@@ -55,7 +55,7 @@ impl Running<'_> {
     async fn keep_found<T>(&self, rpc_id: &str) -> T {
         let mut mark = self.core.tail.watch();
         // Where events are evicted, the beginning may be gone long before.
-        let evicts = self.core.store.driver.capabilities().evicts;
+        let evicts = self.core.store.driver().capabilities().evicts;
         let mut next = if evicts { self.stored } else { self.stored.saturating_add(LONG) };
         // The tail is the core's, so that the wait can't fail.
         while mark.wait_for(|mark| mark.last >= next).await.is_ok() {
@@ -190,7 +190,9 @@ impl Running<'_> {
                     ),
                 )
                 .with_delivery(self.delivery().await);
-                core.end_process(link, &error, "cancelled").await;
+                if core.may_end_process().await {
+                    core.end_process(link, &error, "cancelled").await;
+                }
                 Err(error)
             }
         }

@@ -1,22 +1,26 @@
 //! Calls of the store, bounded in time and tried again while it is unavailable.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use sandbox_agent_persist::{
-    ListEventsRequest, ListPage, PersistError, PersistErrorKind, SessionEvent, SessionPersistDriver,
+    Lease, ListEventsRequest, ListPage, PersistError, PersistErrorKind, SessionEvent, SessionLease,
+    SessionPersistDriver,
 };
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::fold::clip;
 use crate::limits;
 use crate::metrics::Counters;
 
 /// The store, with the budget that each call of it has.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
-    pub(crate) driver: Arc<dyn SessionPersistDriver>,
+    shared: Arc<dyn SessionPersistDriver>,
+    /// The same, for whoever holds the session that this is the store of.
+    fenced: Arc<Mutex<Option<Arc<dyn SessionPersistDriver>>>>,
     budget: Duration,
     counters: Arc<Counters>,
 }
@@ -27,7 +31,43 @@ impl Store {
         budget: Duration,
         counters: Arc<Counters>,
     ) -> Self {
-        Self { driver, budget, counters }
+        Self { shared: driver, fenced: Arc::default(), budget, counters }
+    }
+
+    /// The store for one session, held or not.
+    pub(crate) fn for_session(&self) -> Self {
+        Self { fenced: Arc::default(), ..self.clone() }
+    }
+
+    /// What the next call goes to.
+    pub(crate) fn driver(&self) -> Arc<dyn SessionPersistDriver> {
+        self.fenced().clone().unwrap_or_else(|| self.shared.clone())
+    }
+
+    /// From now on each write carries this lease.
+    pub(super) fn fence(&self, lease: &Lease) -> Result<(), PersistError> {
+        let fenced = self.leases()?.fenced(lease);
+        *self.fenced() = Some(fenced);
+        Ok(())
+    }
+
+    pub(super) fn unfence(&self) {
+        *self.fenced() = None;
+    }
+
+    /// The leases of a store that has them.
+    pub(super) fn leases(&self) -> Result<&dyn SessionLease, PersistError> {
+        self.shared.leases().ok_or_else(|| {
+            PersistError::new(
+                PersistErrorKind::Other,
+                "this session store grants no leases; take one that does, or hold no sessions",
+            )
+        })
+    }
+
+    /// Nothing panics while it holds the lock.
+    fn fenced(&self) -> std::sync::MutexGuard<'_, Option<Arc<dyn SessionPersistDriver>>> {
+        self.fenced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Calls the store until it answers or the budget is used up.
@@ -39,12 +79,7 @@ impl Store {
         F: Future<Output = Result<T, PersistError>>,
     {
         let deadline = limits::after(Instant::now(), self.budget);
-        let delays = ExponentialBuilder::new()
-            .with_min_delay(Duration::from_millis(10))
-            .with_max_delay(Duration::from_secs(1))
-            .with_jitter()
-            .without_max_times();
-        let mut delays = delays.build();
+        let mut delays = delays().build();
         loop {
             let error = match timeout_at(deadline, call()).await {
                 Ok(Err(error)) if error.is_unavailable() => error,
@@ -65,12 +100,17 @@ impl Store {
         }
     }
 
-    /// A page of events.
+    /// A page of events, with that part of each which was asked for.
     pub(crate) async fn list_events(
         &self,
         request: &ListEventsRequest,
     ) -> Result<ListPage<SessionEvent>, PersistError> {
-        self.call(|| self.driver.list_events(request.clone())).await
+        let driver = self.driver();
+        let mut page = self.call(|| driver.list_events(request.clone())).await?;
+        // A run at an end of the page may have begun before, or go on behind, what was asked for.
+        let (after, before) = request.bounds()?;
+        page.items = page.items.into_iter().map(|event| clip(event, after, before)).collect();
+        Ok(page)
     }
 
     fn too_slow(&self) -> PersistError {
@@ -79,6 +119,15 @@ impl Store {
             format!("the session store did not answer within {:?}", self.budget),
         )
     }
+}
+
+/// The pauses between tries, without end.
+pub(super) fn delays() -> ExponentialBuilder {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(10))
+        .with_max_delay(Duration::from_secs(1))
+        .with_jitter()
+        .without_max_times()
 }
 
 #[cfg(test)]

@@ -7,10 +7,14 @@ mod support;
 
 mod adopted;
 mod busy;
+mod catalogue;
+mod compaction;
 mod corners;
 mod delivery;
 mod events;
+mod follow;
 mod foreign;
+mod held;
 mod ids;
 mod lifecycle;
 mod limits;
