@@ -27,6 +27,7 @@ pub struct CborState {
 struct Parts {
     members: Vec<(Value, Value)>,
     contents: Contents,
+    limit: Option<usize>,
 }
 
 impl CborState {
@@ -49,8 +50,18 @@ impl CborState {
                 Err(error) => return Err(corrupt(&error.to_string()).with_source(error)),
             },
         };
-        let parts = Parts { members, contents: Contents::default() };
+        let parts = Parts { members, ..Parts::default() };
         Ok(Self { parts: Arc::new(Mutex::new(parts)) })
+    }
+
+    /// Holds the whole state to so many bytes.
+    ///
+    /// A driver is refused whose own limit leaves no room for what is beside it, and a change beside drivers
+    /// that leaves none for these: what is in the state then is always small enough to be saved.
+    #[must_use]
+    pub fn with_limit(self, bytes: usize) -> Self {
+        self.parts().limit = Some(bytes);
+        self
     }
 
     /// The whole state as it is now.
@@ -70,43 +81,75 @@ impl CborState {
         bytes
     }
 
-    /// How many bytes the state may come to have at the most: its members beside those of drivers, and the
-    /// limits of these.
-    pub fn most_bytes(&self) -> usize {
-        let parts = self.parts();
-        // The head of the object.
-        let mut most: usize = 9;
-        let mut count = Vec::new();
-        let _ = ciborium::into_writer(&Value::Map(parts.members.clone()), &mut count);
-        most = most.saturating_add(count.len());
-        for (key, content) in parts.contents.iter() {
-            most = most.saturating_add(key.len() + 9).saturating_add(content.most_bytes());
+    /// Gives what all drivers keep to those that are opened from now on: each later write through these
+    /// is a `Fenced` error. For a state that somebody else has changed since it was saved from here.
+    pub fn retire(&self) {
+        for (_, content) in self.parts().contents.iter() {
+            content.retire();
         }
-        most
     }
 
     /// Changes members beside those of drivers, which it does not see.
     ///
     /// # Errors
-    /// `Other` when it adds one that is a driver's, which is as it was then; the other changes are made.
+    /// Nothing is changed then. `Other`: it adds one that is a driver's. `TooLarge`: it leaves the
+    /// drivers less than they may come to need of the [limit](Self::with_limit).
     pub fn change<T>(&self, change: impl FnOnce(&mut Vec<(Value, Value)>) -> T) -> Result<T, PersistError> {
         let mut parts = self.parts();
-        let changed = change(&mut parts.members);
-        let Parts { members, contents } = &mut *parts;
-        match contents.iter().find(|(key, _)| members.iter().any(|(name, _)| name.as_text() == Some(key))) {
-            None => Ok(changed),
-            Some((key, content)) => {
-                members.retain(|(name, _)| !name.as_text().is_some_and(|name| contents.has(name)));
-                Err(content.not_a_member(key))
-            }
+        let mut members = parts.members.clone();
+        let changed = change(&mut members);
+        let taken = |key: &str| members.iter().any(|(name, _)| name.as_text() == Some(key));
+        if let Some((key, content)) = parts.contents.iter().find(|(key, _)| taken(key)) {
+            return Err(content.not_a_member(key));
         }
+        parts.check_limit(&members, None)?;
+        parts.members = members;
+        Ok(changed)
     }
 
     fn parts(&self) -> MutexGuard<'_, Parts> {
-        // A panic of a caller's change leaves a list, as whole as the change is.
+        // It is changed as a whole, so that it is whole whatever panicked.
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+impl Parts {
+    /// An error if the state could come to have more than its limit, with these members and with a
+    /// driver that comes to it.
+    fn check_limit(
+        &self,
+        members: &[(Value, Value)],
+        new: Option<(&str, &Content)>,
+    ) -> Result<(), PersistError> {
+        let Some(limit) = self.limit else { return Ok(()) };
+        let held = self.contents.iter().filter(|(key, _)| new.is_none_or(|(new, _)| new != *key));
+        let mut most: usize = HEAD;
+        for (key, content) in held.chain(new) {
+            most = most.saturating_add(HEAD + key.len()).saturating_add(content.most_bytes());
+        }
+        let mut beside = Vec::new();
+        for (name, value) in
+            members.iter().filter(|(name, _)| new.is_none_or(|(key, _)| name.as_text() != Some(key)))
+        {
+            // Into memory it always goes.
+            let _ = ciborium::into_writer(name, &mut beside);
+            let _ = ciborium::into_writer(value, &mut beside);
+        }
+        if most.saturating_add(beside.len()) <= limit {
+            return Ok(());
+        }
+        Err(PersistError::new(
+            PersistErrorKind::TooLarge,
+            format!(
+                "the actor's state may have {limit} bytes, and would have {} beside the {most} that its drivers may come to need; lower RivetJsonOptions::max_bytes, or keep less beside",
+                beside.len()
+            ),
+        ))
+    }
+}
+
+/// The most that tells how many members an object has, or how long a text is.
+const HEAD: usize = 9;
 
 fn corrupt(why: &str) -> PersistError {
     PersistError::new(
@@ -141,6 +184,9 @@ impl ActorState for CborState {
 
     async fn save(&self, key: &str, content: &Content) -> Result<(), PersistError> {
         let mut parts = self.parts();
+        if !parts.contents.has(key) {
+            parts.check_limit(&parts.members, Some((key, content)))?;
+        }
         if parts.contents.attach(key, content)? {
             parts.members.retain(|(name, _)| name.as_text() != Some(key));
         }

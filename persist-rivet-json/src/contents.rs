@@ -29,6 +29,7 @@ impl Contents {
         Ok(true)
     }
 
+    #[cfg(feature = "cbor")]
     pub(crate) fn has(&self, key: &str) -> bool {
         self.0.contains_key(key)
     }

@@ -50,22 +50,20 @@ impl ValueState {
     /// Changes members beside those of drivers, which it does not see.
     ///
     /// # Errors
-    /// `Other` when it adds one that is a driver's, which is as it was then; the other changes are made.
+    /// `Other`: it adds one that is a driver's. Nothing is changed then.
     pub fn change<T>(&self, change: impl FnOnce(&mut Map<String, Value>) -> T) -> Result<T, PersistError> {
         let mut parts = self.parts();
-        let changed = change(&mut parts.members);
-        let Parts { members, contents } = &mut *parts;
-        match contents.iter().find(|(key, _)| members.contains_key(*key)) {
-            None => Ok(changed),
-            Some((key, content)) => {
-                members.retain(|name, _| !contents.has(name));
-                Err(content.not_a_member(key))
-            }
+        let mut members = parts.members.clone();
+        let changed = change(&mut members);
+        if let Some((key, content)) = parts.contents.iter().find(|(key, _)| members.contains_key(*key)) {
+            return Err(content.not_a_member(key));
         }
+        parts.members = members;
+        Ok(changed)
     }
 
     fn parts(&self) -> MutexGuard<'_, Parts> {
-        // A panic of a caller's change leaves a map, as whole as the change is.
+        // It is changed as a whole, so that it is whole whatever panicked.
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -92,7 +92,6 @@ async fn a_flood_stays_below_the_limit_in_cbor() {
             assert!(length <= store.content().bytes() && store.content().bytes() <= most, "{length}");
         }
     }
-    assert!(state.most_bytes() < 100 * 1024);
 }
 
 #[tokio::test]
@@ -110,15 +109,44 @@ async fn what_is_no_state_is_refused_and_nothing_is_an_empty_one() {
 #[tokio::test]
 async fn members_beside_the_drivers_can_be_changed_and_its_own_not() {
     let state = CborState::new();
-    let store = Driver::open_with_options(state.clone(), limits().max_bytes(5_000)).await.unwrap();
+    let store = Driver::open(state.clone()).await.unwrap();
     store.update_session(SessionRecord::new("s", "codex", 1)).await.unwrap();
-    let before = state.most_bytes();
     state.change(|members| members.push(("mine".into(), Value::Bytes(vec![7; 500])))).unwrap();
-    assert!((500..520).contains(&(state.most_bytes() - before)));
     let own = (Value::from("_sandboxAgentPersist"), Value::Null);
-    assert!(state.change(|members| members.push(own)).is_err());
+    let refused = state.change(|members| {
+        members.clear();
+        members.push(own);
+    });
+    assert_eq!(refused.unwrap_err().kind(), PersistErrorKind::Other);
     let names: Vec<_> =
         members(&state.to_bytes()).into_iter().map(|(name, _)| name.into_text().unwrap()).collect();
     assert_eq!(names, ["mine", "_sandboxAgentPersist"]);
-    assert!(state.to_bytes().len() <= state.most_bytes());
+
+    state.retire();
+    let fenced = store.update_session(SessionRecord::new("s", "codex", 1)).await.unwrap_err();
+    assert_eq!(fenced.kind(), PersistErrorKind::Fenced);
+}
+
+#[tokio::test]
+async fn a_limit_leaves_room_for_the_drivers_and_for_what_is_beside() {
+    let state = CborState::new().with_limit(10_000);
+    let large = Driver::open(state.clone()).await.unwrap();
+    let refused = large.update_session(SessionRecord::new("s", "codex", 1)).await.unwrap_err();
+    assert_eq!(refused.kind(), PersistErrorKind::TooLarge);
+    assert!(refused.to_string().contains("RivetJsonOptions::max_bytes"), "{refused}");
+    assert_eq!(state.to_bytes(), [0xa0], "it was not taken in");
+
+    let store = Driver::open_with_options(state.clone(), limits().max_bytes(8_000)).await.unwrap();
+    store.update_session(SessionRecord::new("s", "codex", 1)).await.unwrap();
+    let member = |size| (Value::from("mine"), Value::Bytes(vec![7; size]));
+    state.change(|members| members.push(member(1_900))).unwrap();
+    let before = state.to_bytes();
+    let refused = state.change(|members| members.push(member(100))).unwrap_err();
+    assert_eq!(refused.kind(), PersistErrorKind::TooLarge);
+    assert_eq!(state.to_bytes(), before);
+    for index in 1..=200 {
+        let inserted = store.insert_event("s", event("s", index, kit::UPDATE)).await.unwrap();
+        assert_eq!(inserted, Inserted::Stored);
+    }
+    assert!((7_000..=10_000).contains(&state.to_bytes().len()), "{}", state.to_bytes().len());
 }

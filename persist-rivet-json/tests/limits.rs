@@ -91,7 +91,7 @@ async fn whole_sessions_go_when_no_event_is_left_and_the_idle_ones_first() {
     c.updates(1).await;
 
     let mut large = SessionRecord::new("e", "codex", 9);
-    let mut left = vec![vec!["a", "b", "c", "d"].join(" ")];
+    let mut left = vec!["a b c d".to_owned()];
     let refused = loop {
         large.title = Some(format!("{}x", large.title.unwrap_or_default()));
         if let Err(error) = store.update_session(large.clone()).await {

@@ -269,7 +269,7 @@ async fn members_beside_the_drivers_can_be_changed_and_its_own_not() {
         members.insert("mine".to_owned(), json!(2));
     });
     assert!(refused.unwrap_err().to_string().contains("_sandboxAgentPersist"));
-    assert_eq!(state.value()["mine"], 2);
+    assert_eq!(state.value()["mine"], 1);
     assert_eq!(state.value()["_sandboxAgentPersist"]["events"]["s"][0]["id"], "s.1");
 }
 
