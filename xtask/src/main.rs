@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask test`, `bench NAME`, `chaos` and `fuzz`.
+//! The project's chores: `cargo xtask test`, `bench NAME`, `chaos`, `fuzz` and `postgres`.
 
 use std::process::ExitCode;
 
@@ -9,6 +9,7 @@ use crate::bench::BenchOptions;
 use crate::chaos::ChaosOptions;
 use crate::fuzz::FuzzOptions;
 use crate::parts::TestOptions;
+use crate::postgres::PostgresOptions;
 use crate::workspace::Workspace;
 
 mod bench;
@@ -19,6 +20,7 @@ mod examples;
 mod fuzz;
 mod mutants;
 mod parts;
+mod postgres;
 mod sandbox;
 mod server;
 mod trees;
@@ -40,6 +42,8 @@ enum Chore {
     Fuzz(FuzzOptions),
     /// Run one bench against the real server
     Bench(BenchOptions),
+    /// Run a command beside a scratch PostgreSQL
+    Postgres(PostgresOptions),
     /// Drive sessions through seeded faults, and prove that nothing was lost
     Chaos(ChaosOptions),
 }
@@ -59,6 +63,7 @@ fn run(cli: Cli) -> Result<()> {
         Chore::Test(options) => parts::run(&options, Workspace::load),
         Chore::Fuzz(options) => fuzz::run(&Workspace::load()?, &options),
         Chore::Bench(options) => bench::run(&Workspace::load()?, &options),
+        Chore::Postgres(options) => postgres::run(&options),
         Chore::Chaos(options) => chaos::run(&Workspace::load()?, &options),
     }
 }
