@@ -5,11 +5,10 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::command;
 use crate::parts::scripted_agent;
 use crate::sandbox::{AGENT, Sandbox};
-use crate::server;
 use crate::workspace::{BENCHES, Workspace};
+use crate::{command, peer, server};
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchOptions {
@@ -35,7 +34,7 @@ pub(crate) fn run(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
     let mut bench = Command::new(program);
     bench.env("SANDBOX_AGENT_URL", sandbox.url()).env("SANDBOX_AGENT_AGENT", AGENT);
     if options.name == BESIDE_THE_PEER {
-        bench.env("TYPESCRIPT_PEER", server::peer_installed(workspace)?);
+        bench.env(peer::VARIABLE, peer::installed(workspace)?);
     }
     command::run(bench.args(&options.args))
 }
