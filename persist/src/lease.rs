@@ -64,7 +64,7 @@ pub enum Acquired {
 /// 28. A write through the driver of `fenced` for a lease that was released, or that another one took the
 ///     place of, is a `Fenced` error and changes nothing. One that has expired is good for as long as nobody takes it.
 /// 29. `take_over` grants the lease at once, whoever has it.
-/// 30. `renew` gives the same lease with a later end, and is a `Fenced` error when it was released or another
+/// 30. `renew` gives the same lease, to end `ttl` from now, and is a `Fenced` error when it was released or another
 ///     one took its place. `release` ends a lease, and does nothing to another one.
 /// 31. `holder` gives the lease in force, and `None` where there is none.
 #[async_trait]

@@ -38,14 +38,21 @@
 //! dev-dependencies and nothing else: the tests bring their runtime. A runner of one's own
 //! goes through [`CASES`] or calls [`run_all`].
 
+mod catalogue;
 mod concurrency;
 mod deletion;
 mod durability;
 mod events;
+mod fences;
+mod follow;
 mod kit;
+mod leases;
 mod lists;
 mod records;
 mod report;
+mod runs;
+mod tenure;
+mod upkeep;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -53,13 +60,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use catalogue::*;
 pub use concurrency::*;
 pub use deletion::*;
 pub use durability::*;
 pub use events::*;
+pub use fences::*;
+pub use follow::*;
+pub use leases::*;
 pub use lists::*;
 pub use records::*;
 pub use report::{ConformanceError, Report, SENTENCES};
+pub use runs::*;
+pub use upkeep::*;
 
 use crate::{Capabilities, SessionPersistDriver};
 
@@ -162,6 +175,19 @@ macro_rules! __with_conformance_cases {
             16 eviction_takes_only_the_oldest
             17 an_evicted_position_is_an_error
             18 what_returned_survives_reopening
+            19 a_filter_picks_what_it_matches
+            20 a_run_takes_all_its_indexes
+            21 a_run_is_listed_once_if_any_index_is_within
+            22 a_fold_takes_the_place_of_its_run
+            23 usage_counts_what_lists_give
+            24 whoever_waits_is_told
+            25 one_holder_at_a_time_is_granted
+            26 each_grant_has_a_larger_token
+            27 a_lease_in_force_fences_others
+            28 a_lease_that_is_over_writes_nothing
+            29 a_take_over_is_granted_at_once
+            30 a_lease_is_renewed_and_released
+            31 the_holder_is_whoever_has_the_lease
         }
     };
 }
