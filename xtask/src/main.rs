@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask test`, `bench NAME`, `chaos` and `fuzz`.
+//! The project's chores: `cargo xtask test`, `bench NAME`, `chaos`, `crash` and `fuzz`.
 
 use std::process::ExitCode;
 
@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::bench::BenchOptions;
 use crate::chaos::ChaosOptions;
+use crate::crash::CrashOptions;
 use crate::fuzz::FuzzOptions;
 use crate::parts::TestOptions;
 use crate::workspace::Workspace;
@@ -14,6 +15,7 @@ use crate::workspace::Workspace;
 mod bench;
 mod chaos;
 mod command;
+mod crash;
 mod crates;
 mod examples;
 mod fuzz;
@@ -44,6 +46,8 @@ enum Chore {
     Bench(BenchOptions),
     /// Drive sessions through seeded faults, and prove that nothing was lost
     Chaos(ChaosOptions),
+    /// Kill programs that write to durable stores, and prove that no acknowledged event went missing
+    Crash(CrashOptions),
 }
 
 fn main() -> ExitCode {
@@ -62,5 +66,6 @@ fn run(cli: Cli) -> Result<()> {
         Chore::Fuzz(options) => fuzz::run(&Workspace::load()?, &options),
         Chore::Bench(options) => bench::run(&Workspace::load()?, &options),
         Chore::Chaos(options) => chaos::run(&Workspace::load()?, &options),
+        Chore::Crash(options) => crash::run(&Workspace::load()?, &options),
     }
 }

@@ -7,7 +7,6 @@ use sandbox_agent_benches::record::{self, BATCH};
 use sandbox_agent_benches::report::{Measure, median};
 use sandbox_agent_persist::{Inserted, SessionPersistDriver};
 use sandbox_agent_persist_sqlite::SqliteSessionPersistDriver;
-use tokio::task::block_in_place;
 
 use crate::bench::Bench;
 use crate::by_hand::ByHand;
@@ -34,7 +33,7 @@ pub(crate) async fn measures(bench: &mut Bench) -> Result<Vec<Measure>> {
             ensure!(driver.insert_events(SESSION, batch).await? == Inserted::Stored);
             driver_time += start.elapsed();
             let start = Instant::now();
-            block_in_place(|| by_hand.insert(&same))?;
+            by_hand = by_hand.insert_apart(same).await?;
             hand_time += start.elapsed();
         }
         let rate = |time: Duration| (BATCHES * BATCH) as f64 / time.as_secs_f64();

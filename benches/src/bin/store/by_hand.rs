@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use rusqlite::{Connection, TransactionBehavior, params};
 use sandbox_agent_persist::SessionEvent;
+use tokio::task::spawn_blocking;
 
 /// SQLite's number for `FULL`.
 const FULL: i64 = 2;
@@ -34,6 +35,15 @@ impl ByHand {
             by_hand.execute_batch(&sql?)?;
         }
         Ok(Self(by_hand))
+    }
+
+    /// Does the same as an asynchronous program must: on a thread that may wait for the disk.
+    pub(crate) async fn insert_apart(mut self, events: Vec<SessionEvent>) -> Result<Self> {
+        spawn_blocking(move || {
+            self.insert(&events)?;
+            Ok(self)
+        })
+        .await?
     }
 
     /// Stores the batch in one transaction.
