@@ -40,6 +40,13 @@ impl Subject {
         Ok(other)
     }
 
+    /// The same, about another sentence.
+    pub(super) fn about(&self, sentence: usize) -> Self {
+        let mut other = self.clone();
+        other.sentence = sentence;
+        other
+    }
+
     /// The driver promises what the harness does, and gives just those parts that it promises.
     fn promises(&self, store: &dyn SessionPersistDriver, what: &str) -> Outcome {
         let promised = store.capabilities();

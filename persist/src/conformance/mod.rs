@@ -41,13 +41,18 @@
 mod catalogue;
 mod concurrency;
 mod deletion;
+mod dice;
 mod durability;
 mod events;
 mod fences;
 mod follow;
+mod history;
 mod kit;
 mod leases;
 mod lists;
+mod model;
+mod pages;
+mod player;
 mod records;
 mod report;
 mod runs;
@@ -67,6 +72,7 @@ pub use durability::*;
 pub use events::*;
 pub use fences::*;
 pub use follow::*;
+pub use history::*;
 pub use leases::*;
 pub use lists::*;
 pub use records::*;
@@ -108,7 +114,8 @@ pub type Running<'a> = Pin<Box<dyn Future<Output = Result<(), ConformanceError>>
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Case {
-    /// The sentence of the contract that it tests, from 1.
+    /// The sentence of the contract that it tests, from 1. The random history may break any of 1 to 24,
+    /// and goes under 8, that what returned is seen.
     pub sentence: usize,
     /// The name of its function and of its test.
     pub name: &'static str,
@@ -188,6 +195,7 @@ macro_rules! __with_conformance_cases {
             29 a_take_over_is_granted_at_once
             30 a_lease_is_renewed_and_released
             31 the_holder_is_whoever_has_the_lease
+            8 a_random_history_comes_out_as_modelled
         }
     };
 }

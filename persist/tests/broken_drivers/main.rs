@@ -12,7 +12,9 @@ mod upkeep;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sandbox_agent_persist::conformance::{CASES, ConformanceError, Harness, SENTENCES, run_all};
+use sandbox_agent_persist::conformance::{
+    CASES, ConformanceError, Harness, SENTENCES, a_history_of_this_seed, run_all,
+};
 use sandbox_agent_persist::{Capabilities, SessionPersistDriver, async_trait};
 use tokio::task::JoinSet;
 
@@ -46,10 +48,13 @@ impl Harness for Broken {
     }
 }
 
-/// What the cases of a sentence find.
+/// The case that may find anything.
+const RANDOM: &str = "a_random_history_comes_out_as_modelled";
+
+/// What the cases of a sentence find, but for the random one.
 async fn found(fault: Fault, sentence: usize) -> Vec<ConformanceError> {
     let mut found = Vec::new();
-    for case in CASES.iter().filter(|case| case.sentence == sentence) {
+    for case in CASES.iter().filter(|case| case.sentence == sentence && case.name != RANDOM) {
         found.extend((case.run)(&Broken::new(fault)).await.err());
     }
     found
@@ -86,4 +91,49 @@ async fn a_failure_names_the_sentence() {
     let sentence = format!("sentence 4 of the contract is broken: {}", SENTENCES[3]);
     assert!(shown.contains(&sentence), "{shown}");
     assert!(shown.contains("insert_event at index"), "{shown}");
+}
+
+/// Some that a random history finds by itself, whatever its seed.
+const FOUND_BY_CHANCE: [Fault; 16] = [
+    MergesRecords,
+    ListsSessionsById,
+    AcceptsHoles,
+    StoresDuplicates,
+    PrintsPayloadsAnew,
+    LosesEvents,
+    GoesOnAfterARefusal,
+    HasInclusiveBounds,
+    KeepsDeletedEvents,
+    EvictsTheNewest,
+    FiltersAfterTheLimit,
+    CountsRunsAsOne,
+    SeeksRunsByTheirLast,
+    HasCursorsInsideRuns,
+    FoldsPartsOfRuns,
+    CountsWhatWasFolded,
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_random_history_finds_faults_by_itself() {
+    for (fault, seed) in FOUND_BY_CHANCE.into_iter().flat_map(|fault| (1..=3).map(move |seed| (fault, seed)))
+    {
+        let played = a_history_of_this_seed(&Broken::new(fault), seed).await;
+        assert!(played.is_err(), "{fault:?} with the seed {seed}");
+    }
+    for seed in 1..=10 {
+        let played = a_history_of_this_seed(&Broken::new(Healthy), seed).await;
+        assert_eq!(played, Ok(()), "seed {seed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_seed_makes_the_same_history_again() {
+    let failure =
+        async |seed| a_history_of_this_seed(&Broken::new(FoldsPartsOfRuns), seed).await.unwrap_err();
+    let first = failure(7).await;
+    assert_eq!(first, failure(7).await);
+    assert_ne!(first, failure(8).await);
+    let shown = first.to_string();
+    assert!(shown.contains("CONFORMANCE_SEED=7"), "{shown}");
+    assert!(shown.contains("fold("), "{shown}");
 }
