@@ -11,7 +11,7 @@ use crate::error::sqlite;
 use crate::schema::{self, unusable};
 
 /// Statements kept prepared by each connection; about as many as there are.
-const PREPARED: usize = 64;
+const PREPARED: usize = 96;
 
 /// A checkpoint writes each page once that the WAL has many times: those of the indexes above all. So
 /// 16 MiB of WAL instead of 4 save an insert a third of its writes, and the cache holds the pages meanwhile.

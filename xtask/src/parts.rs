@@ -8,8 +8,9 @@ use anyhow::{Result, bail};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
+use crate::postgres::Postgres;
 use crate::workspace::{TESTKIT, Workspace};
-use crate::{chaos, command, examples, fuzz, server, trees};
+use crate::{chaos, command, examples, fuzz, peer, server, trees};
 
 /// A part makes what it needs by itself, so any of them can run alone.
 struct Part {
@@ -103,7 +104,8 @@ fn tests(workspace: &Workspace) -> Result<()> {
     let mut cargo = cargo_test(workspace)?;
     // Doctests have a part of their own: `--include-ignored` would run their `ignore` blocks.
     cargo.args(["--lib", "--bins", "--tests", "--examples", "--", "--include-ignored"]);
-    command::run(&mut cargo)
+    let postgres = Postgres::start()?;
+    command::run(postgres.shown_to(&mut cargo))
 }
 
 fn doctests(workspace: &Workspace) -> Result<()> {
@@ -115,6 +117,7 @@ fn cargo_test(workspace: &Workspace) -> Result<Command> {
     cargo
         .env("SANDBOX_AGENT_BIN", server::installed(workspace)?)
         .env("SCRIPTED_ACP_AGENT_BIN", scripted_agent(&[])?)
+        .env(peer::VARIABLE, peer::installed(workspace)?)
         .current_dir(workspace.root())
         .args(["test", "--workspace", "--all-features"]);
     Ok(cargo)

@@ -1,6 +1,6 @@
 // A store for the TypeScript SDK over the SQLite tables that both SDKs share. A cursor is an offset,
 // as in the memory driver that the SDK brings.
-import Database from "libsql";
+import Database from "better-sqlite3";
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS sessions (
@@ -21,6 +21,7 @@ export class SqliteDriver {
     database.pragma("journal_mode = WAL");
     database.pragma("synchronous = FULL");
     database.exec(TABLES);
+    this.database = database;
     this.session = database.prepare("SELECT * FROM sessions WHERE id = ?");
     this.sessions = database.prepare("SELECT * FROM sessions ORDER BY created_at, id LIMIT ? OFFSET ?");
     this.update = database.prepare(`
@@ -61,6 +62,10 @@ export class SqliteDriver {
       event.id, event.eventIndex, sessionId, event.createdAt, event.connectionId, event.sender,
       JSON.stringify(event.payload),
     );
+  }
+
+  close() {
+    this.database.close();
   }
 }
 

@@ -13,17 +13,22 @@ use tokio::time::timeout;
 
 /// Where npm has installed the SDK, with the program that runs a case on it.
 #[derive(Debug)]
-pub(crate) struct Peer {
+pub struct Peer {
     folder: PathBuf,
 }
 
 impl Peer {
-    pub(crate) fn new(folder: &Path) -> Self {
+    /// The one in this folder.
+    #[must_use]
+    pub fn new(folder: &Path) -> Self {
         Self { folder: folder.to_owned() }
     }
 
     /// The version that is installed.
-    pub(crate) fn version(&self) -> Result<String> {
+    ///
+    /// # Errors
+    /// When none is.
+    pub fn version(&self) -> Result<String> {
         let manifest = self.folder.join("node_modules/sandbox-agent/package.json");
         let text = std::fs::read_to_string(&manifest)
             .with_context(|| format!("the TypeScript SDK isn't installed: no {}", manifest.display()))?;
@@ -32,7 +37,10 @@ impl Peer {
     }
 
     /// What came of the case; `None` when it didn't end within `bound`, which ends the process.
-    pub(crate) async fn run<T: DeserializeOwned>(
+    ///
+    /// # Errors
+    /// When node can't run it, or it has no result.
+    pub async fn run<T: DeserializeOwned>(
         &self,
         case: &str,
         parameters: &Value,
@@ -45,7 +53,10 @@ impl Peer {
     }
 
     /// What came of the case. At its mark, `marked` is called.
-    pub(crate) async fn watch<T: DeserializeOwned>(
+    ///
+    /// # Errors
+    /// When node can't run it, or it has no result.
+    pub async fn watch<T: DeserializeOwned>(
         &self,
         case: &str,
         parameters: &Value,
@@ -58,7 +69,7 @@ impl Peer {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .context("the TypeScript SDK needs Node.js >= 18 on the PATH")?;
+            .context("the TypeScript SDK needs Node.js >= 20 on the PATH")?;
         let mut lines = BufReader::new(process.stdout.take().context("node has no stdout")?).lines();
         while let Some(line) = lines.next_line().await? {
             let mut line: Value =

@@ -10,14 +10,14 @@ use crate::command;
 
 /// What a folder has installed: its `package.json` and `package-lock.json`.
 #[derive(Debug)]
-pub(super) struct Pinned {
-    pub(super) manifest: &'static str,
-    pub(super) lock: &'static str,
+pub(crate) struct Pinned {
+    pub(crate) manifest: &'static str,
+    pub(crate) lock: &'static str,
 }
 
 impl Pinned {
     /// Whether npm has come to the end of installing just these.
-    pub(super) fn is_installed(&self, folder: &Path) -> bool {
+    pub(crate) fn is_installed(&self, folder: &Path) -> bool {
         let lock = fs::read_to_string(folder.join("package-lock.json"));
         // What npm writes last.
         let done = folder.join("node_modules/.package-lock.json");
@@ -25,7 +25,7 @@ impl Pinned {
     }
 
     /// Installs them anew; none of their scripts runs.
-    pub(super) fn install(&self, folder: &Path) -> Result<()> {
+    pub(crate) fn install(&self, folder: &Path) -> Result<()> {
         fs::create_dir_all(folder).with_context(|| format!("can't create {}", folder.display()))?;
         fs::write(folder.join("package.json"), self.manifest)?;
         fs::write(folder.join("package-lock.json"), self.lock)?;

@@ -1,40 +1,54 @@
-//! A long history in SQLite, made in seconds.
-
-use std::path::Path;
+//! A long history, made in seconds.
 
 use anyhow::{Result, ensure};
 use sandbox_agent_persist::{Inserted, RawValue, Sender, SessionEvent, SessionPersistDriver, SessionRecord};
-use sandbox_agent_persist_sqlite::SqliteSessionPersistDriver;
 use serde_json::json;
 
-pub(crate) const SESSION: &str = "long";
-/// As many as one transaction takes.
-const BATCH: u64 = 20_000;
+/// As many as the SDK stores at once.
+pub const BATCH: u64 = 1024;
 /// Events of a turn: its prompt, what the agent says, its answer.
 const TURN: u64 = 100;
 
-/// Makes a file with a session of so many events, and closes it.
-pub(crate) async fn make(file: &Path, agent: &str, events: u64) -> Result<()> {
-    let driver = SqliteSessionPersistDriver::open(file).await?;
-    let mut record = SessionRecord::new(SESSION, agent, 1);
+/// Stores a session of so many events, in batches, and says after each how many there are.
+///
+/// # Errors
+/// When the store fails, or holds events of the session already.
+pub async fn make(
+    driver: &dyn SessionPersistDriver,
+    agent: &str,
+    session: &str,
+    events: u64,
+    mut stored: impl FnMut(u64),
+) -> Result<()> {
+    let mut record = SessionRecord::new(session, agent, 1);
     record.agent_session_id = "ended".to_owned();
     record.last_connection_id = "ended".to_owned();
     record.session_init = Some(json!({"cwd": "/tmp", "mcpServers": []}));
     driver.update_session(record).await?;
-    let mut next = 1;
-    while next <= events {
-        let batch = (next..=events).take(usize::try_from(BATCH)?);
-        let batch = batch.map(|index| event(SESSION, index)).collect::<Result<Vec<_>>>()?;
-        next += BATCH;
-        let inserted = driver.insert_events(SESSION, batch).await?;
-        ensure!(inserted == Inserted::Stored, "a new file refused events: {inserted:?}");
+    let mut last = 0;
+    while last < events {
+        let size = BATCH.min(events - last);
+        let inserted = driver.insert_events(session, batch(session, last + 1, size)?).await?;
+        ensure!(inserted == Inserted::Stored, "a new session refused events: {inserted:?}");
+        last += size;
+        stored(last);
     }
-    driver.close().await?;
     Ok(())
 }
 
+/// So many events of the session, from this index on.
+///
+/// # Errors
+/// When an index is too large for a time.
+pub fn batch(session: &str, first: u64, size: u64) -> Result<Vec<SessionEvent>> {
+    (first..first + size).map(|index| event(session, index)).collect()
+}
+
 /// The event at this place of a session that is one long talk.
-pub(crate) fn event(session: &str, index: u64) -> Result<SessionEvent> {
+///
+/// # Errors
+/// When the index is too large for a time.
+pub fn event(session: &str, index: u64) -> Result<SessionEvent> {
     let turn = index / TURN;
     let (sender, envelope) = match index % TURN {
         1 => {
