@@ -20,6 +20,10 @@ use crate::{Layer, Transform};
 /// A record is what a session is opened from again. If its `session_init` had secrets, such as the environment
 /// of an MCP server, whoever resumes it has to give them anew.
 ///
+/// Whoever copies sessions into it, or imports them, does so with
+/// [`payloads_may_differ`](sandbox_agent_persist::SessionCopy::payloads_may_differ): a copy that goes on would take what
+/// it redacted for another session.
+///
 /// ```
 /// use sandbox_agent_persist_layers::{RedactingDriver, Secrets};
 /// # use sandbox_agent_persist_memory::MemorySessionPersistDriver;

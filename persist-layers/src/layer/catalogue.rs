@@ -60,15 +60,17 @@ impl<D: SessionPersistDriver, T: Transform> Layer<D, T> {
 
         // The cursors of a store are its own: a page that ends at the last match has the one that is needed.
         inner.cursor.clone_from(&last.page);
-        let page = self.page(inner.limit(last.place)).await?;
-        let is_same = page.items.last().is_some_and(|record| record.id == last.record.id);
-        let next = match is_same {
-            true => page.next_cursor,
-            // Something came or went in between. The key is the same in every store that makes no cursors of its own.
-            false => Some(Cursor::at_session(last.record.created_at, &last.record.id)),
-        };
-        matches.truncate(size);
-        Ok(ListPage::new(matches.into_iter().map(|found| found.record).collect(), next))
+        let page = self.page(inner.clone().limit(last.place)).await?;
+        if page.items.last().is_some_and(|record| record.id == last.record.id) {
+            matches.truncate(size);
+            let matches = matches.into_iter().map(|found| found.record).collect();
+            return Ok(ListPage::new(matches, page.next_cursor));
+        }
+        // Something came or went in between. So many can't have too many matches, and a page may be short.
+        inner.cursor = request.cursor;
+        let mut page = self.page(inner.limit(size)).await?;
+        page.items.retain(|record| request.filter.matches(record));
+        Ok(page)
     }
 
     /// A page of the store.

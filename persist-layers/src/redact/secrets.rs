@@ -1,5 +1,6 @@
 //! Redaction by value and by name.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -145,20 +146,28 @@ impl Rules for Secrets {
 
 impl Secrets {
     /// The text with each secret replaced: of those that begin at one place, the longest.
-    fn without(&self, mut text: &str) -> String {
+    fn without(&self, text: &str) -> String {
         let mut redacted = String::new();
-        let first = |text: &str| {
-            let found = self.values.iter().filter_map(|secret| Some((text.find(secret)?, secret.len())));
-            found.min_by_key(|(place, length)| (*place, std::cmp::Reverse(*length)))
-        };
-        while let Some((place, length)) = first(text) {
-            let (before, rest) = text.split_at(place);
-            redacted.push_str(before);
+        let mut at = 0;
+        let find = |secret: &str, from: usize| text.get(from..)?.find(secret).map(|place| from + place);
+        // Where each secret stands next, so that a text with many of them is not searched anew for each.
+        let mut next: Vec<_> = self.values.iter().map(|secret| (secret, find(secret, 0))).collect();
+        loop {
+            let found = next.iter_mut().filter_map(|(secret, place)| {
+                if place.is_some_and(|place| place < at) {
+                    *place = find(secret, at);
+                }
+                place.map(|place| (place, secret.len()))
+            });
+            let first = found.min_by_key(|(place, length)| (*place, Reverse(*length)));
+            let Some((place, length)) = first else {
+                redacted.push_str(text.get(at..).unwrap_or_default());
+                return redacted;
+            };
+            redacted.push_str(text.get(at..place).unwrap_or_default());
             redacted.push_str(REDACTED);
-            text = rest.split_at(length).1;
+            at = place + length;
         }
-        redacted.push_str(text);
-        redacted
     }
 }
 
