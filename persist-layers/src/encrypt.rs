@@ -42,6 +42,8 @@ use seal::{MEMBER, Sealed, corrupt, seal};
 ///   should be, and only after 10,000 records without enough that match it is shorter, and has a cursor.
 /// - A session's usage is counted by reading it: the store knows only what the encrypted values take.
 /// - A store in memory looks into payloads to spare running turns when it is full. Here it can't.
+/// - A store that replaces a payload which is too large for it leaves one that is not encrypted, and so is
+///   refused: raise its limit.
 /// - Whoever copies sessions, or exports and imports them, does it through this layer, so that they are
 ///   encrypted anew for the place that they come to.
 ///

@@ -104,7 +104,7 @@ fn a_payload_without_a_hit_stays_and_so_does_what_makes_it_a_message() {
         params(r#"{"a":"sk-123","tokens":5,"maxTokens":"6","env":"production","headers":null,"key":"k"}"#),
         params(r#"{"password":"[redacted]","text":"[redacted] and \u005bredacted]"}"#),
         r#"{"jsonrpc":"sk-1234","id":"sk-1234","method":"sk-1234"}"#.to_owned(),
-        r#"{"id":{"token":"a","env":{"b":"sk-1234"}},"method":["sk-1234",1]}"#.to_owned(),
+        r#"{"id":{"token":"a","sk-1234":1,"env":{"b":"sk-1234"}},"method":["sk-1234",1]}"#.to_owned(),
         "null".to_owned(),
         "-1.5e3".to_owned(),
     ] {

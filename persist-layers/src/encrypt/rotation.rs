@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use sandbox_agent_persist::{
-    ListEventsRequest, ListSessionsRequest, PersistError, PersistErrorKind, SessionLease,
-    SessionPersistDriver,
+    ListEventsRequest, ListSessionsRequest, PersistError, PersistErrorKind, SessionPersistDriver,
 };
 
 use super::{EncryptedDriver, Encryption};
@@ -20,7 +19,7 @@ pub struct Rotated {
     pub records: u64,
     /// So many had the current key already.
     pub current: u64,
-    /// Sessions that somebody has a lease of, whose records stay as they are. They are brought over when that
+    /// Sessions that somebody else has a lease of, whose records stay as they are. They are brought over when that
     /// one writes them, or by another call.
     pub leased: Vec<String>,
 }
@@ -29,7 +28,7 @@ impl<D: SessionPersistDriver> EncryptedDriver<D> {
     /// Encrypts each record anew that has another key than the current one, or none.
     ///
     /// A record that another process updates at the same moment may be set back to what it was before; one
-    /// that somebody has a lease of is passed over. Called again, it goes on.
+    /// that somebody else has a lease of is passed over. Called again, it goes on.
     pub async fn rotate_records(&self) -> Result<Rotated, PersistError> {
         let mut rotated = Rotated::default();
         let mut request = ListSessionsRequest::new();
@@ -54,7 +53,7 @@ impl<D: SessionPersistDriver> EncryptedDriver<D> {
     /// it did.
     ///
     /// # Errors
-    /// `Fenced`: somebody has a lease of the session. And those of the store.
+    /// `Fenced`: somebody else has a lease of the session. And those of the store.
     pub async fn rotate_record(&self, session_id: &str) -> Result<bool, PersistError> {
         let Some(stored) = self.inner().get_session(session_id).await? else {
             return Ok(false);
@@ -62,11 +61,6 @@ impl<D: SessionPersistDriver> EncryptedDriver<D> {
         let key = Encryption::sealed_members(&stored)?.map(|sealed| sealed.key);
         if key.as_deref() == Some(self.transform().keys.current_id()) {
             return Ok(false);
-        }
-        if let Some(leases) = self.inner().leases()
-            && let Some(lease) = SessionLease::holder(leases, session_id).await?
-        {
-            return Err(lease.fences());
         }
         let Some(record) = self.get_session(session_id).await? else {
             return Ok(false);
