@@ -160,7 +160,8 @@ async fn the_file_itself_refuses_an_index_that_is_taken() {
     let store = SqliteSessionPersistDriver::open(&path).await.unwrap();
     assert_eq!(store.insert_event("s", event(1)).await.unwrap(), Inserted::Stored);
     // Another program's write, which asks nobody.
-    let theirs = "INSERT INTO events SELECT 'other', event_index, session_id, created_at, connection_id,
+    let theirs = "INSERT INTO events
+        (id, event_index, session_id, created_at, connection_id, sender, payload_json) SELECT 'other', event_index, session_id, created_at, connection_id,
         sender, payload_json FROM events WHERE id = 'e1'";
     let error = Connection::open(&path).unwrap().execute_batch(theirs).unwrap_err();
     assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::ConstraintViolation), "{error}");
