@@ -176,3 +176,4 @@ pub use transfer::{
     SessionExport, SessionImport, copy_all, copy_session,
 };
 pub use upkeep::{SessionUpkeep, Usage};
+pub use walk::count_usage;
