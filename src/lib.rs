@@ -112,8 +112,8 @@ pub use markdown::Markdown;
 pub use metrics::Metrics;
 pub use sandbox_agent_persist as persist;
 pub use sandbox_agent_persist::{
-    ListEventsRequest, ListPage, ListSessionsRequest, Sender, SessionEvent, SessionPersistDriver,
-    SessionRecord,
+    ListEventsRequest, ListPage, ListSessionsRequest, Sender, SessionEvent, SessionFilter,
+    SessionPersistDriver, SessionPersistDriverExt, SessionRecord,
 };
 pub use sandbox_agent_persist_memory::MemorySessionPersistDriver;
 pub use serde_json;

@@ -1,1 +1,21 @@
 //! Keeps the sessions of sandbox-agent-sdk in PostgreSQL, for services on several machines.
+
+mod driver;
+mod error;
+mod follow;
+mod hidden;
+mod leases;
+mod listener;
+mod migrate;
+mod names;
+mod options;
+mod pool;
+mod reader;
+mod rows;
+mod server;
+mod store;
+mod text;
+mod writer;
+
+pub use driver::PostgresSessionPersistDriver;
+pub use options::PostgresOptions;

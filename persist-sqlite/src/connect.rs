@@ -11,7 +11,7 @@ use crate::error::sqlite;
 use crate::schema::{self, unusable};
 
 /// Statements kept prepared by each connection; about as many as there are.
-const PREPARED: usize = 64;
+const PREPARED: usize = 96;
 
 /// SQLite's number for `FULL`.
 const FULL: i64 = 2;

@@ -63,3 +63,47 @@ pub(crate) fn usage(connection: &Connection, path: &Path, session_id: &str) -> R
         .map_err(sqlite(path))?;
     Ok(Usage::new(events.unsigned_abs(), bytes.unsigned_abs()))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::plans::{self, Plan};
+
+    #[test]
+    fn each_list_goes_along_the_index() {
+        let file = plans::file();
+        for order in [Order::Ascending, Order::Descending] {
+            for before in [false, true] {
+                let plan = Plan::of(&file, &list_sql(order, before), "events");
+                plan.goes_along_an_index();
+                assert!(plan.is_search(), "{plan:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_at_any_depth_takes_the_same_steps() {
+        let file = plans::file();
+        file.execute_batch(
+            "WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 50000)
+             INSERT INTO events SELECT 'e' || n, n * 2, 's', 0, 'c', 'agent', 'null', n * 2 - 1 FROM number",
+        )
+        .unwrap();
+        for order in [Order::Ascending, Order::Descending] {
+            for (before, bound) in [(false, None), (true, Some(1_000)), (true, Some(99_000))] {
+                let steps = |after: i64| {
+                    let mut statement = file.prepare(&list_sql(order, before)).unwrap();
+                    match bound {
+                        Some(bound) => {
+                            plans::steps(&mut statement, params!["s", after, 101, after + bound], 101)
+                        }
+                        None => plans::steps(&mut statement, params!["s", after, 101], 101),
+                    }
+                };
+                let (first, last) = (steps(0), steps(99_000));
+                assert!(first.abs_diff(last) * 10 < first, "{order:?} {bound:?}: {first} {last}");
+            }
+        }
+    }
+}

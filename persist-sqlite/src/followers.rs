@@ -97,7 +97,7 @@ impl Followers {
         let (ending, ended) = watch::channel(());
         let followers = self.clone();
         thread::Builder::new()
-            .name("persist-sqlite-follow".to_owned())
+            .name("sqlite-follow".to_owned())
             .spawn(move || {
                 followers.look_out();
                 drop(ending);

@@ -46,6 +46,8 @@ mod leases;
 mod options;
 mod pace;
 mod parts;
+#[cfg(test)]
+mod plans;
 mod readers;
 mod rows;
 mod schema;

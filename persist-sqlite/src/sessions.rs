@@ -35,7 +35,7 @@ pub(crate) fn get(
 }
 
 /// What decides which index a list goes along, and so its text. There are 72 of these.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub(crate) order: Order,
     /// It begins at a cursor.
@@ -129,4 +129,81 @@ pub(crate) fn list(
         .map(|row| row.map_err(sqlite(path))?)
         .collect::<Result<Vec<_>, _>>()?;
     Ok(ListPage::first_of(sessions, size, |last| Cursor::at_session(last.created_at, &last.id)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::plans::{self, Plan};
+
+    fn shapes() -> impl Iterator<Item = Shape> {
+        let flags = (0..16).map(|bits| [1, 2, 4, 8].map(|bit| bits & bit != 0));
+        let statuses = [None, Some(SessionStatus::Open), Some(SessionStatus::Destroyed)];
+        flags.flat_map(move |[order, cursor, bound, agent]| {
+            let order = if order { Order::Ascending } else { Order::Descending };
+            statuses.into_iter().flat_map(move |status| {
+                // A list that begins at a cursor has no bound on that side.
+                [true, false].map(move |bound_at_start| Shape {
+                    order,
+                    cursor,
+                    created_from: if order == Order::Ascending { bound_at_start && !cursor } else { bound },
+                    created_before: if order == Order::Ascending { bound } else { bound_at_start && !cursor },
+                    agent,
+                    status,
+                })
+            })
+        })
+    }
+
+    #[test]
+    fn there_are_few_texts() {
+        let texts: BTreeSet<_> = shapes().map(Shape::sql).collect();
+        assert_eq!(texts.len(), 72);
+    }
+
+    #[test]
+    fn each_list_goes_along_an_index() {
+        let file = plans::file();
+        for shape in shapes() {
+            let plan = Plan::of(&file, &shape.sql(), "sessions");
+            plan.goes_along_an_index();
+            let looks_up = shape.cursor || shape.created_from || shape.created_before || shape.agent;
+            assert_eq!(plan.is_search(), looks_up, "{plan:?}");
+            let index = match shape.status {
+                _ if shape.agent => "idx_sessions_agent",
+                Some(SessionStatus::Open) => "idx_sessions_open",
+                Some(SessionStatus::Destroyed) => "idx_sessions_destroyed",
+                None => "idx_sessions_created",
+            };
+            assert!(plan.uses(index), "{shape:?}: {plan:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_at_any_depth_takes_the_same_steps() {
+        let file = plans::file();
+        file.execute_batch(
+            "WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 20000)
+             INSERT INTO sessions (id, agent, agent_session_id, last_connection_id, created_at, destroyed_at)
+             SELECT printf('s%05d', n), iif(n % 2, 'codex', 'claude'), '', '', n / 7, iif(n % 3, NULL, n) FROM number",
+        )
+        .unwrap();
+        for shape in shapes().filter(|shape| shape.cursor && !shape.created_from && !shape.created_before) {
+            let steps = |created_at: i64| {
+                let mut statement = file.prepare(&shape.sql()).unwrap();
+                let agent = shape.agent.then_some("codex");
+                let none = None::<i64>;
+                let values = params![none, none, created_at, "", agent, none, none, none, none, none, 101];
+                plans::steps(&mut statement, values, 101)
+            };
+            let (at_one_end, at_the_other) = (steps(300), steps(2600));
+            assert!(
+                at_one_end.abs_diff(at_the_other) * 10 < at_one_end,
+                "{shape:?}: {at_one_end} {at_the_other}"
+            );
+        }
+    }
 }

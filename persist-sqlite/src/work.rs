@@ -164,7 +164,8 @@ impl<'c> Work<'c> {
         if self.is_known(&folded.id)? {
             return Ok(false);
         }
-        let (last, folded_from) = indexes(folded)?;
+        // No event has what can't be an index.
+        let Ok((last, folded_from)) = indexes(folded) else { return Ok(false) };
         let first = folded_from.unwrap_or(last);
         let holds_just = self
             .connection

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::acp_types::{ContentBlock, Plan, PlanEntryStatus, SessionUpdate, ToolCallContent, ToolCallStatus};
-use crate::session::{EventView, SessionEventExt};
+use crate::session::{EventView, SessionEventExt, is_transcript};
 
 /// Tool calls whose title is remembered until they end; a loop gone wrong has more.
 const TOOLS: usize = 1_000;
@@ -61,6 +61,10 @@ impl Renderer {
             EventView::Prompt(prompt) if event.sender == Sender::Client => {
                 self.speak("User", text, true);
                 for block in &prompt.prompt {
+                    if is_transcript(block) {
+                        self.note("The agent was told what was said before.", text);
+                        continue;
+                    }
                     self.paragraph(text);
                     text.push_str(&content(block));
                     self.open = Block::Text;

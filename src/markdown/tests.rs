@@ -64,7 +64,10 @@ async fn a_session_reads_as_a_talk() {
     store
         .add(Sender::Agent, json!({ "jsonrpc": "2.0", "id": "p", "result": { "stopReason": "max_tokens" } }))
         .await;
-    store.prompt("More").await;
+    let past = json!({ "type": "text", "text": "long ago", "_meta": { "sandboxAgent/transcript": true } });
+    let params = json!({ "sessionId": "a", "prompt": [past, { "type": "text", "text": "More" }] });
+    let prompt = json!({ "jsonrpc": "2.0", "id": "p", "method": "session/prompt", "params": params });
+    store.add(Sender::Client, prompt).await;
     store
         .add(Sender::Agent, json!({ "jsonrpc": "2.0", "id": "p", "error": { "code": 1, "message": "no" } }))
         .await;
@@ -72,7 +75,7 @@ async fn a_session_reads_as_a_talk() {
     let expected = "# Mend the login\n\n- Session: s\n- Agent: claude\n- Created: 1970-01-01T00:00:00Z\n\n\
         ## User\n\nFix it\nnow\n\n## Agent\n\n> hm\n> well\n\nI will.\n\nPlan:\n\n- [x] look\n- [ ] mend\n\n\
         - **Read a**\n\n- **Read a**: done\n\n````\none ``` two\n````\n\nDone.\n\n*The turn ended: max_tokens*\n\n\
-        ## User\n\nMore\n\n*The agent failed: no*\n";
+        ## User\n\n*The agent was told what was said before.*\n\nMore\n\n*The agent failed: no*\n";
     assert_eq!(document, expected, "\n{document}");
 }
 

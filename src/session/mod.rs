@@ -56,5 +56,6 @@ pub(crate) use request::{Setup, Wish};
 pub use settings::NotRestored;
 pub use state::SessionState;
 pub(crate) use store::Store;
+pub(crate) use transcript::is_transcript;
 pub use turn::{Turn, TurnEvent, TurnStats};
 pub use view::{EventView, SessionEventExt};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use sandbox_agent_persist_postgres::{PostgresOptions, PostgresSessionPersistDriver};
 use sandbox_agent_persist_sqlite::SqliteSessionPersistDriver;
 use sandbox_agent_sdk::acp_schema::StopReason;
 use sandbox_agent_sdk::persist::SessionFilter;
@@ -24,10 +25,23 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LEASE: Duration = Duration::from_secs(2);
 const URL: &str = "TEST_NODE_URL";
 const STORE: &str = "TEST_NODE_STORE";
+const POSTGRES: &str = "SANDBOX_AGENT_POSTGRES_URL";
+/// What the name of a store begins with that is no file.
+const SCHEMA: &str = "schema:";
 
-/// A store that a node opens by what is in the text, as another process does.
+/// A store that a node opens by what is in the text, as another process does: a file, or a schema.
 async fn open(store: &str) -> Arc<dyn SessionPersistDriver> {
-    Arc::new(SqliteSessionPersistDriver::open(PathBuf::from(store)).await.unwrap())
+    let Some(schema) = store.strip_prefix(SCHEMA) else {
+        return Arc::new(SqliteSessionPersistDriver::open(PathBuf::from(store)).await.unwrap());
+    };
+    let url = std::env::var(POSTGRES).expect("the URL of a scratch PostgreSQL");
+    let options = PostgresOptions::new().schema(schema);
+    Arc::new(PostgresSessionPersistDriver::connect_with_options(&url, options).await.unwrap())
+}
+
+/// A schema of its own on a server that is thrown away.
+fn schema(name: &str) -> String {
+    format!("{SCHEMA}{name}_{}", std::process::id())
 }
 
 async fn node(url: &str, store: &str, name: &str) -> SandboxAgent {
@@ -50,6 +64,12 @@ fn file() -> (TempDir, String) {
 async fn a_node_that_watches_sees_all_that_the_holder_brings_about() {
     let (server, (_folder, store)) = (server().await, file());
     watches(server.url(), &store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the real server and PostgreSQL: cargo xtask test"]
+async fn a_node_that_watches_by_postgres_sees_all_that_the_holder_brings_about() {
+    watches(server().await.url(), &schema("watches")).await;
 }
 
 async fn watches(url: &str, store: &str) {
@@ -94,6 +114,16 @@ async fn a_node_that_is_killed_is_followed_by_the_next_and_its_turn_goes_on() {
     let (server, (_folder, store)) = (server().await, file());
     let test = "nodes::a_node_that_is_killed_is_followed_by_the_next_and_its_turn_goes_on";
     follows(server.url(), &store, test).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the real server and PostgreSQL: cargo xtask test"]
+async fn a_node_on_postgres_that_is_killed_is_followed_by_the_next_and_its_turn_goes_on() {
+    if let Some(store) = child::variable(STORE) {
+        return drive(&child::variable(URL).unwrap(), &store).await;
+    }
+    let test = "nodes::a_node_on_postgres_that_is_killed_is_followed_by_the_next_and_its_turn_goes_on";
+    follows(server().await.url(), &schema("follows"), test).await;
 }
 
 /// What the node does that is killed.

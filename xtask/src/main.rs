@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask test`, `bench NAME`, `chaos`, `crash` and `fuzz`.
+//! The project's chores: `cargo xtask test`, `bench NAME`, `chaos`, `crash`, `fuzz` and `postgres`.
 
 use std::process::ExitCode;
 
@@ -10,6 +10,7 @@ use crate::chaos::ChaosOptions;
 use crate::crash::CrashOptions;
 use crate::fuzz::FuzzOptions;
 use crate::parts::TestOptions;
+use crate::postgres::PostgresOptions;
 use crate::workspace::Workspace;
 
 mod bench;
@@ -23,6 +24,7 @@ mod mutants;
 mod npm;
 mod parts;
 mod peer;
+mod postgres;
 mod sandbox;
 mod server;
 mod trees;
@@ -44,6 +46,8 @@ enum Chore {
     Fuzz(FuzzOptions),
     /// Run one bench against the real server
     Bench(BenchOptions),
+    /// Run a command beside a scratch PostgreSQL
+    Postgres(PostgresOptions),
     /// Drive sessions through seeded faults, and prove that nothing was lost
     Chaos(ChaosOptions),
     /// Kill programs that write to durable stores, and prove that no acknowledged event went missing
@@ -65,6 +69,7 @@ fn run(cli: Cli) -> Result<()> {
         Chore::Test(options) => parts::run(&options, Workspace::load),
         Chore::Fuzz(options) => fuzz::run(&Workspace::load()?, &options),
         Chore::Bench(options) => bench::run(&Workspace::load()?, &options),
+        Chore::Postgres(options) => postgres::run(&options),
         Chore::Chaos(options) => chaos::run(&Workspace::load()?, &options),
         Chore::Crash(options) => crash::run(&Workspace::load()?, &options),
     }

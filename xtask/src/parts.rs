@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
+use crate::postgres::Postgres;
 use crate::workspace::{TESTKIT, Workspace};
 use crate::{chaos, command, examples, fuzz, peer, server, trees};
 
@@ -103,7 +104,8 @@ fn tests(workspace: &Workspace) -> Result<()> {
     let mut cargo = cargo_test(workspace)?;
     // Doctests have a part of their own: `--include-ignored` would run their `ignore` blocks.
     cargo.args(["--lib", "--bins", "--tests", "--examples", "--", "--include-ignored"]);
-    command::run(&mut cargo)
+    let postgres = Postgres::start()?;
+    command::run(postgres.shown_to(&mut cargo))
 }
 
 fn doctests(workspace: &Workspace) -> Result<()> {
