@@ -13,6 +13,9 @@ use crate::schema::{self, unusable};
 /// Statements kept prepared by each connection; about as many as there are.
 const PREPARED: usize = 96;
 
+/// SQLite's number for `FULL`.
+const FULL: i64 = 2;
+
 /// A checkpoint writes each page once that the WAL has many times: those of the indexes above all. So
 /// 16 MiB of WAL instead of 4 save an insert a third of its writes, and the cache holds the pages meanwhile.
 /// What the WAL grew beyond that, for instance while a large session was deleted, is given back.
@@ -67,6 +70,12 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), PersistError>
         return Err(unusable(path, "can't be put in WAL mode; put it on a local disk"));
     }
     connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite(path))?;
+    // An SQLite that was built otherwise may take no notice, without a word.
+    let synchronous: i64 =
+        connection.pragma_query_value(None, "synchronous", |row| row.get(0)).map_err(sqlite(path))?;
+    if synchronous != FULL {
+        return Err(unusable(path, "can't be written durably: SQLite does not take `synchronous=FULL`"));
+    }
     for (pragma, value) in WRITER {
         connection.pragma_update(None, pragma, value).map_err(sqlite(path))?;
     }
