@@ -42,6 +42,7 @@ pub struct SandboxAgentBuilder {
     client: Option<reqwest::Client>,
     persist: Option<Arc<dyn SessionPersistDriver>>,
     holder: Option<Arc<str>>,
+    compact: bool,
     limits: Limits,
 }
 
@@ -64,6 +65,7 @@ impl SandboxAgentBuilder {
             client: None,
             persist: None,
             holder: None,
+            compact: false,
             limits: Limits::default(),
         }
     }
@@ -109,6 +111,18 @@ impl SandboxAgentBuilder {
         self
     }
 
+    /// Folds what an agent said once a turn has ended: the chunks of one message, of which there may be
+    /// thousands, become one event, which keeps the range of indexes that it
+    /// [stands for](sandbox_agent_persist::SessionEvent::indexes). Readers get each chunk's text once, also those that are
+    /// in the middle of a run. What is lost is each chunk's own time.
+    ///
+    /// Off unless told: the record is then every message as it travelled. Needs a store with
+    /// [upkeep](sandbox_agent_persist::SessionUpkeep). [`SandboxAgent::compact_session`] does the same for a past.
+    pub fn compact(mut self, compact: bool) -> Self {
+        self.compact = compact;
+        self
+    }
+
     /// The bounds in time and size.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -143,6 +157,10 @@ impl SandboxAgentBuilder {
             }
             _ => {}
         }
+        if self.compact && driver.upkeep().is_none() {
+            let message = format!("{driver:?} folds no events; take a store that does, or don't compact");
+            return Err(Error::invalid(message));
+        }
         wait_for_health(&http, self.limits.connect).await?;
         let counters = Arc::<Counters>::default();
         Ok(SandboxAgent::new(Parts {
@@ -150,6 +168,7 @@ impl SandboxAgentBuilder {
             store: Store::new(driver, self.limits.store, counters.clone()),
             limits: self.limits,
             holder: self.holder,
+            compacts: self.compact,
             counters,
             runtime: Handle::current(),
             stop: CancellationToken::new(),

@@ -89,6 +89,7 @@ mod error;
 pub mod fuzzing;
 mod http;
 mod limits;
+mod markdown;
 mod metrics;
 mod session;
 mod sse;
@@ -107,18 +108,19 @@ pub use client::SandboxAgent;
 pub use error::{Delivery, Error, ErrorKind, Limit, Result};
 pub use http::Problem;
 pub use limits::Limits;
+pub use markdown::Markdown;
 pub use metrics::Metrics;
 pub use sandbox_agent_persist as persist;
 pub use sandbox_agent_persist::{
-    ListEventsRequest, ListPage, ListSessionsRequest, Sender, SessionEvent, SessionPersistDriver,
-    SessionRecord,
+    ListEventsRequest, ListPage, ListSessionsRequest, Sender, SessionEvent, SessionFilter,
+    SessionPersistDriver, SessionPersistDriverExt, SessionRecord,
 };
 pub use sandbox_agent_persist_memory::MemorySessionPersistDriver;
 pub use serde_json;
 pub use session::{
-    EventView, Events, From, NotRestored, Opened, PermissionPolicy, PermissionReply, PermissionRequest,
-    PermissionRequests, PermissionSubscription, Prompt, ResumeOutcome, Session, SessionEventExt,
-    SessionRequest, SessionState, Subscription, Turn, TurnEvent, TurnStats, WhenBusy,
+    Compaction, EventView, Events, From, NotRestored, Opened, PermissionPolicy, PermissionReply,
+    PermissionRequest, PermissionRequests, PermissionSubscription, Prompt, ResumeOutcome, Session,
+    SessionEventExt, SessionRequest, SessionState, Subscription, Turn, TurnEvent, TurnStats, WhenBusy,
 };
 
 #[cfg(doctest)]

@@ -29,9 +29,17 @@ impl RawSession {
     /// # Errors
     /// When the server can't be reached or refuses a call.
     pub async fn open(server: &str, agent: &str) -> Result<Self> {
+        Self::open_with(Client::new(), server, agent).await
+    }
+
+    /// The same with a client that was made before.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open).
+    pub async fn open_with(client: Client, server: &str, agent: &str) -> Result<Self> {
         let url = format!("{}/v1/acp/{}", server.trim_end_matches('/'), Uuid::new_v4());
         let first = format!("{url}?agent={agent}");
-        let mut raw = Self { client: Client::new(), url, session: String::new() };
+        let mut raw = Self { client, url, session: String::new() };
         raw.call(&first, "initialize", json!({"protocolVersion": 1, "clientCapabilities": {}})).await?;
         let created = raw.call(&raw.url, "session/new", json!({"cwd": "/tmp", "mcpServers": []})).await?;
         raw.session = created["sessionId"].as_str().context("session/new gave no sessionId")?.to_owned();
@@ -46,18 +54,26 @@ impl RawSession {
     pub async fn prompt(&self, text: &str) -> Result<Vec<u8>> {
         let stream = self.client.get(&self.url).header("accept", "text/event-stream").send().await?;
         let mut stream = stream.error_for_status()?.bytes_stream();
-        let prompt = json!({"sessionId": self.session, "prompt": [{"type": "text", "text": text}]});
-        let mut answer = pin!(self.call(&self.url, "session/prompt", prompt));
+        let mut answer = pin!(self.ask(text));
         let mut answered = false;
         let mut bytes = Vec::new();
         loop {
             tokio::select! {
                 biased;
                 chunk = stream.next() => bytes.extend_from_slice(&chunk.context("the event stream ended")??),
-                result = &mut answer, if !answered => answered = result.map(|_| true)?,
+                result = &mut answer, if !answered => answered = result.map(|()| true)?,
                 () = sleep(SILENCE), if answered => return Ok(bytes),
             }
         }
+    }
+
+    /// Prompts, and waits for the answer alone.
+    ///
+    /// # Errors
+    /// When the server can't be reached or refuses the prompt.
+    pub async fn ask(&self, text: &str) -> Result<()> {
+        let prompt = json!({"sessionId": self.session, "prompt": [{"type": "text", "text": text}]});
+        self.call(&self.url, "session/prompt", prompt).await.map(drop)
     }
 
     /// Ends the agent process.

@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sandbox_agent_persist::{
-    Capabilities, Inserted, ListEventsRequest, ListPage, ListSessionsRequest, PersistError, PersistErrorKind,
-    SessionEvent, SessionPersistDriver, SessionRecord,
+    Capabilities, Inserted, Lease, ListEventsRequest, ListPage, ListSessionsRequest, PersistError,
+    PersistErrorKind, SessionEvent, SessionFollow, SessionLease, SessionPersistDriver, SessionRecord,
+    SessionUpkeep,
 };
 
-use crate::SqliteOptions;
-use crate::reader::{self, Readers};
+use crate::followers::Followers;
+use crate::readers::Readers;
 use crate::rows::SessionRow;
-use crate::write::Write;
 use crate::writer::Writer;
+use crate::{SqliteOptions, SqliteStats, events, sessions};
 
 /// Keeps sessions in one SQLite file. See the [crate](crate) for how.
 ///
@@ -25,13 +26,22 @@ use crate::writer::Writer;
 /// [`close`](Self::close) waits for that.
 #[derive(Clone)]
 pub struct SqliteSessionPersistDriver {
-    file: Arc<OpenFile>,
+    pub(crate) file: Arc<OpenFile>,
+    /// The lease that writes to its session carry.
+    pub(crate) fence: Option<Arc<Lease>>,
 }
 
-struct OpenFile {
+pub(crate) struct OpenFile {
     path: Arc<Path>,
-    writer: Writer,
-    readers: Arc<Readers>,
+    pub(crate) writer: Writer,
+    pub(crate) readers: Arc<Readers>,
+    pub(crate) followers: Arc<Followers>,
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        self.followers.end();
+    }
 }
 
 impl SqliteSessionPersistDriver {
@@ -51,9 +61,15 @@ impl SqliteSessionPersistDriver {
         options: SqliteOptions,
     ) -> Result<Self, PersistError> {
         let path = absolute(path.as_ref())?;
-        let writer = Writer::open(path.clone(), &options).await?;
+        let followers = Arc::new(Followers::new(path.clone(), options.busy_timeout));
+        let writer = Writer::open(path.clone(), &options, followers.clone()).await?;
         let readers = Arc::new(Readers::new(path.clone(), options));
-        Ok(Self { file: Arc::new(OpenFile { path, writer, readers }) })
+        Ok(Self { file: Arc::new(OpenFile { path, writer, readers, followers }), fence: None })
+    }
+
+    /// What was written through this open file, by all its handles.
+    pub fn stats(&self) -> SqliteStats {
+        self.file.writer.counters.read()
     }
 
     /// Waits until all calls are done and the file is let go of, for every clone.
@@ -61,6 +77,7 @@ impl SqliteSessionPersistDriver {
     /// If no other process has the file open, its `-wal` and `-shm` are gone then. Later calls
     /// are errors; closing again is none. Dropped before it returned, it may be called again.
     pub async fn close(&self) -> Result<(), PersistError> {
+        self.file.followers.close().await;
         self.file.readers.close().await;
         self.file.writer.close().await;
         Ok(())
@@ -93,13 +110,13 @@ impl fmt::Debug for SqliteSessionPersistDriver {
 #[async_trait]
 impl SessionPersistDriver for SqliteSessionPersistDriver {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new().durable().multi_process()
+        Capabilities::new().durable().multi_process().leases().follows().upkeep()
     }
 
     async fn get_session(&self, id: &str) -> Result<Option<SessionRecord>, PersistError> {
         let id = id.to_owned();
         let readers = &self.file.readers;
-        readers.read(move |connection, path| reader::session(connection, path, &id)).await
+        readers.read(move |connection, path| sessions::get(connection, path, &id)).await
     }
 
     async fn list_sessions(
@@ -107,17 +124,18 @@ impl SessionPersistDriver for SqliteSessionPersistDriver {
         request: ListSessionsRequest,
     ) -> Result<ListPage<SessionRecord>, PersistError> {
         let readers = &self.file.readers;
-        readers.read(move |connection, path| reader::sessions(connection, path, &request)).await
+        readers.read(move |connection, path| sessions::list(connection, path, &request)).await
     }
 
     async fn update_session(&self, record: SessionRecord) -> Result<(), PersistError> {
-        let row = Box::new(SessionRow::from(record));
-        self.file.writer.write(Write::Update(row)).await.map(drop)
+        let row = SessionRow::from(record);
+        let (size, fence) = (row.size(), self.fence.clone());
+        self.file.writer.write(size, move |work| work.update(fence.as_deref(), &row)).await
     }
 
     async fn list_events(&self, request: ListEventsRequest) -> Result<ListPage<SessionEvent>, PersistError> {
         let readers = &self.file.readers;
-        readers.read(move |connection, path| reader::events(connection, path, &request)).await
+        readers.read(move |connection, path| events::list(connection, path, &request)).await
     }
 
     async fn insert_event(&self, session_id: &str, event: SessionEvent) -> Result<Inserted, PersistError> {
@@ -132,14 +150,27 @@ impl SessionPersistDriver for SqliteSessionPersistDriver {
         for event in &events {
             event.check_session(session_id)?;
         }
-        let session_id = session_id.to_owned();
-        let insert = Write::Insert { session_id, events };
-        self.file.writer.write(insert).await
+        let size = events.iter().map(SessionEvent::size).sum();
+        let (session_id, fence) = (session_id.to_owned(), self.fence.clone());
+        let insert =
+            self.file.writer.write(size, move |work| work.insert(fence.as_deref(), &session_id, &events));
+        insert.await
     }
 
     async fn delete_session(&self, id: &str) -> Result<(), PersistError> {
-        let session_id = id.to_owned();
-        let delete = Write::Delete { session_id };
-        self.file.writer.write(delete).await.map(drop)
+        let (id, fence) = (id.to_owned(), self.fence.clone());
+        self.file.writer.write(id.len(), move |work| work.delete(fence.as_deref(), &id)).await
+    }
+
+    fn leases(&self) -> Option<&dyn SessionLease> {
+        Some(self)
+    }
+
+    fn follow(&self) -> Option<&dyn SessionFollow> {
+        Some(self)
+    }
+
+    fn upkeep(&self) -> Option<&dyn SessionUpkeep> {
+        Some(self)
     }
 }

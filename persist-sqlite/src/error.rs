@@ -12,7 +12,7 @@ where
     E: Error + Send + Sync + 'static,
 {
     let (kind, what) = match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => (
             PersistErrorKind::Unavailable,
             "is in use by another program; try again, or raise SqliteOptions::busy_timeout",
         ),
@@ -48,10 +48,7 @@ pub(crate) fn sqlite(path: &Path) -> impl Fn(rusqlite::Error) -> PersistError + 
 }
 
 /// The error of a row that holds what no driver wrote.
-pub(crate) fn corrupt<E>(path: &Path, row: &str, error: E) -> PersistError
-where
-    E: Error + Send + Sync + 'static,
-{
+pub(crate) fn corrupt(path: &Path, row: &str, error: Box<dyn Error + Send + Sync>) -> PersistError {
     PersistError::new(
         PersistErrorKind::Corrupt,
         format!("{}: {row} can't be read: {error}; repair or delete that row", path.display()),

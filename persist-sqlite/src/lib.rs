@@ -36,14 +36,28 @@
 //!   wrote the same one, or one was lost), is numbered anew in the order of
 //!   `(event_index, created_at, rowid)`. Stop programs that number its events while this happens.
 
+mod call;
+mod connect;
 mod driver;
 mod error;
+mod events;
+mod followers;
+mod leases;
 mod options;
-mod reader;
+mod pace;
+mod parts;
+#[cfg(test)]
+mod plans;
+mod readers;
 mod rows;
 mod schema;
-mod write;
+mod sessions;
+mod stats;
+mod tags;
+mod vacuum;
+mod work;
 mod writer;
 
 pub use driver::SqliteSessionPersistDriver;
 pub use options::SqliteOptions;
+pub use stats::SqliteStats;

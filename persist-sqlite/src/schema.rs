@@ -1,11 +1,9 @@
-//! Opening a file: connections, and tables brought up to date.
+//! The tables, and bringing a file's up to date.
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use sandbox_agent_persist::{PersistError, PersistErrorKind};
 
 use crate::error::sqlite;
@@ -14,10 +12,7 @@ type Migration = fn(&Transaction<'_>, &Path) -> Result<(), PersistError>;
 
 /// Each brings a file from the version that is its place in the list to the next.
 /// A file of a TypeScript program and a new one have version 0.
-const MIGRATIONS: [Migration; 1] = [shared_tables];
-
-/// Statements kept prepared by each connection; more than there are.
-const PREPARED: usize = 32;
+const MIGRATIONS: [Migration; 2] = [shared_tables, catalogue_runs_and_leases];
 
 const SESSIONS: &str = "
     CREATE TABLE sessions (
@@ -65,74 +60,46 @@ const NUMBER_IRREGULAR_SESSIONS: &str = "
     ) AS numbered
     WHERE events.rowid = numbered.event_row";
 
+/// TypeScript programs make an index `idx_events_session_order` if there is none of that name. This
+/// one serves them as well, and keeps an index from being taken twice: two would cost each insert a fifth.
 const INDEXES: &str = "
+    DROP INDEX IF EXISTS idx_events_session_index;
     DROP INDEX IF EXISTS idx_events_session_order;
-    CREATE INDEX idx_events_session_order ON events (session_id, event_index, id);
-    CREATE UNIQUE INDEX idx_events_session_index ON events (session_id, event_index);
-    CREATE INDEX idx_sessions_created ON sessions (created_at, id)";
+    CREATE UNIQUE INDEX idx_events_session_order ON events (session_id, event_index);
+    DROP INDEX IF EXISTS idx_sessions_created;
+    CREATE INDEX idx_sessions_created ON sessions (created_at, id);
+    CREATE INDEX idx_sessions_agent ON sessions (agent, created_at, id);
+    CREATE INDEX idx_sessions_open ON sessions (created_at, id) WHERE destroyed_at IS NULL;
+    CREATE INDEX idx_sessions_destroyed ON sessions (created_at, id) WHERE destroyed_at IS NOT NULL";
 
-/// The connection that writes, on a file that is up to date.
-pub(crate) fn open_writer(path: &Path, patience: Duration) -> Result<Connection, PersistError> {
-    let mut connection = connect(path, patience, OpenFlags::SQLITE_OPEN_CREATE)?;
-    // Changing to WAL does not always wait for another process that opens the file too.
-    let deadline = Instant::now() + patience;
-    loop {
-        match prepare(&mut connection, path) {
-            Err(error) if error.is_unavailable() && Instant::now() < deadline => {
-                thread::sleep(Duration::from_millis(5));
-            }
-            prepared => return prepared.map(|()| connection),
-        }
+/// AUTOINCREMENT never gives a token out again, also when its row is gone.
+const LEASES: &str = "
+    CREATE TABLE leases (
+        token INTEGER PRIMARY KEY AUTOINCREMENT,
+        session_id TEXT NOT NULL UNIQUE,
+        holder TEXT NOT NULL,
+        expires_at INTEGER NOT NULL
+    )";
+
+/// Brings the file up to date, in one transaction.
+pub(crate) fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Result<(), PersistError> {
+    if version(connection, path)? == MIGRATIONS.len() {
+        return Ok(());
     }
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite(path))?;
+    // Another process may have been faster.
+    let from = version(&transaction, path)?;
+    for migrate in MIGRATIONS.iter().skip(from) {
+        migrate(&transaction, path)?;
+    }
+    let now = format!("PRAGMA user_version = {}", MIGRATIONS.len());
+    transaction.execute_batch(&now).map_err(sqlite(path))?;
+    transaction.commit().map_err(sqlite(path))
 }
 
-/// A connection that reads.
-pub(crate) fn open_reader(path: &Path, patience: Duration) -> Result<Connection, PersistError> {
-    let connection = connect(path, patience, OpenFlags::empty())?;
-    connection.pragma_update(None, "query_only", true).map_err(sqlite(path))?;
-    Ok(connection)
-}
-
-fn connect(path: &Path, patience: Duration, more: OpenFlags) -> Result<Connection, PersistError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
-    let connection = Connection::open_with_flags(path, flags).map_err(sqlite(path))?;
-    connection.busy_timeout(patience).map_err(sqlite(path))?;
-    connection.set_prepared_statement_cache_capacity(PREPARED);
-    Ok(connection)
-}
-
-fn prepare(connection: &mut Connection, path: &Path) -> Result<(), PersistError> {
-    // A file that can't be written opens all the same, for reading.
-    if connection.is_readonly("main").map_err(sqlite(path))? {
-        return Err(unusable(path, "can't be written; make the file and its folder writable"));
-    }
-    // Before anything is changed: is it a file that this version may change?
-    version(connection, path)?;
-    let mode: String = connection
-        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-        .map_err(sqlite(path))?;
-    if mode != "wal" {
-        return Err(unusable(path, "can't be put in WAL mode; put it on a local disk"));
-    }
-    connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite(path))?;
-
-    while version(connection, path)? < MIGRATIONS.len() {
-        let transaction =
-            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite(path))?;
-        // Another process may have been faster.
-        let from = version(&transaction, path)?;
-        if let Some(migrate) = MIGRATIONS.get(from) {
-            migrate(&transaction, path)?;
-            transaction
-                .execute_batch(&format!("PRAGMA user_version = {}", from + 1))
-                .map_err(sqlite(path))?;
-        }
-        transaction.commit().map_err(sqlite(path))?;
-    }
-    Ok(())
-}
-
-fn version(connection: &Connection, path: &Path) -> Result<usize, PersistError> {
+/// The version of the file's tables; an error if this program may not change it.
+pub(crate) fn version(connection: &Connection, path: &Path) -> Result<usize, PersistError> {
     let version: i64 =
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(sqlite(path))?;
     usize::try_from(version)
@@ -157,18 +124,15 @@ fn shared_tables(tables: &Transaction<'_>, path: &Path) -> Result<(), PersistErr
     let found = columns(tables, path, "sessions")?;
     let needed = ["id", "agent", "agent_session_id", "last_connection_id", "created_at"];
     require(path, "sessions", &found, &needed)?;
-    for (column, kind) in [
+    let more = [
         ("destroyed_at", "INTEGER"),
         ("session_init_json", "TEXT"),
         ("sandbox_id", "TEXT"),
         ("config_options_json", "TEXT"),
         ("modes_json", "TEXT"),
         ("extra_json", "TEXT"),
-    ] {
-        if !found.contains_key(column) {
-            run(&format!("ALTER TABLE sessions ADD COLUMN {column} {kind}"))?;
-        }
-    }
+    ];
+    add_missing(tables, path, "sessions", &more)?;
 
     if columns(tables, path, "events")?.is_empty() {
         run(EVENTS)?;
@@ -176,16 +140,47 @@ fn shared_tables(tables: &Transaction<'_>, path: &Path) -> Result<(), PersistErr
     let found = columns(tables, path, "events")?;
     let needed = ["id", "session_id", "created_at", "connection_id", "sender", "payload_json"];
     require(path, "events", &found, &needed)?;
-    if !found.contains_key("event_index") {
-        run("ALTER TABLE events ADD COLUMN event_index INTEGER")?;
-    }
+    add_missing(tables, path, "events", &[("event_index", "INTEGER")])?;
     run(NUMBER_IRREGULAR_SESSIONS)?;
     if found.get("id").is_some_and(|kind| kind != "TEXT") {
         run("ALTER TABLE events RENAME TO old_events")?;
         run(EVENTS)?;
         run(REBUILD_EVENTS)?;
     }
+    Ok(())
+}
+
+/// What TypeScript programs don't know. They name the columns that they write, so that these stay
+/// as they are, or NULL.
+fn catalogue_runs_and_leases(tables: &Transaction<'_>, path: &Path) -> Result<(), PersistError> {
+    let more = [
+        ("title", "TEXT"),
+        ("title_folded", "TEXT"),
+        ("last_activity_at", "INTEGER"),
+        ("tags_json", "TEXT"),
+        ("archived_at", "INTEGER"),
+    ];
+    add_missing(tables, path, "sessions", &more)?;
+    add_missing(tables, path, "events", &[("folded_from", "INTEGER")])?;
+    if !columns(tables, path, "leases")?.is_empty() {
+        return Err(unusable(path, "has a table \"leases\" of another program; give another path"));
+    }
+    let run = |sql: &str| tables.execute_batch(sql).map_err(sqlite(path));
+    run(LEASES)?;
     run(INDEXES)
+}
+
+fn add_missing(
+    tables: &Transaction<'_>,
+    path: &Path,
+    table: &str,
+    wanted: &[(&str, &str)],
+) -> Result<(), PersistError> {
+    let found = columns(tables, path, table)?;
+    wanted.iter().filter(|(column, _)| !found.contains_key(*column)).try_for_each(|(column, kind)| {
+        let sql = format!("ALTER TABLE {table} ADD COLUMN {column} {kind}");
+        tables.execute_batch(&sql).map_err(sqlite(path))
+    })
 }
 
 /// The columns of a table with their declared types; none when there is no such table.
@@ -217,6 +212,6 @@ fn require(
     }
 }
 
-fn unusable(path: &Path, what: &str) -> PersistError {
+pub(crate) fn unusable(path: &Path, what: &str) -> PersistError {
     PersistError::new(PersistErrorKind::Other, format!("{} {what}", path.display()))
 }

@@ -1,25 +1,35 @@
 //! The writing thread: one transaction for all that waits.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
+use std::time::Instant;
 
 use rusqlite::{Connection, TransactionBehavior};
-use sandbox_agent_persist::{Inserted, PersistError, PersistErrorKind};
+use sandbox_agent_persist::{PersistError, PersistErrorKind};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::error::{closed, failed};
-use crate::write::{Write, apply};
-use crate::{SqliteOptions, schema};
+use crate::SqliteOptions;
+use crate::call::{Answer, Call, call};
+use crate::connect;
+use crate::error::closed;
+use crate::followers::Followers;
+use crate::pace::Pace;
+use crate::stats::Counters;
+use crate::vacuum::vacuum;
+use crate::work::{Failure, Work};
 
-/// Calls that may wait in the channel, and so the most that share a transaction.
+/// Calls that may wait in the channel, and so about the most that share a transaction.
 const WAITING: usize = 256;
 
-type Answer = oneshot::Sender<Result<Inserted, PersistError>>;
+/// Bytes after which a transaction takes no more calls, some thousand small events: enough that the disk
+/// is reached seldom, and few enough that nobody, in whatever process, waits long for its end.
+const BYTES: usize = 2 * 1024 * 1024;
 
 enum Job {
-    Write(Write, Answer),
+    Call(Box<dyn Call>),
+    Vacuum(oneshot::Sender<Result<(), PersistError>>),
     Close,
 }
 
@@ -29,35 +39,37 @@ pub(crate) struct Writer {
     jobs: mpsc::Sender<Job>,
     /// Says no word, and ends when the thread has let go of the file.
     ended: watch::Receiver<()>,
-    #[cfg(test)]
-    pub(crate) commits: Arc<std::sync::atomic::AtomicUsize>,
+    pub(crate) counters: Arc<Counters>,
 }
 
 impl Writer {
     /// Opens the file on a thread of its own and returns when its tables are ready.
-    pub(crate) async fn open(path: Arc<Path>, options: &SqliteOptions) -> Result<Self, PersistError> {
+    pub(crate) async fn open(
+        path: Arc<Path>,
+        options: &SqliteOptions,
+        followers: Arc<Followers>,
+    ) -> Result<Self, PersistError> {
         let (jobs, queue) = mpsc::channel(WAITING);
         let (opened, ready) = oneshot::channel();
         let (ending, ended) = watch::channel(());
+        let counters = Arc::<Counters>::default();
         let patience = options.busy_timeout;
-        let file = path.clone();
-        #[cfg(test)]
-        let commits = Arc::<std::sync::atomic::AtomicUsize>::default();
-        #[cfg(test)]
-        let counted = commits.clone();
+        let (file, counted) = (path.clone(), counters.clone());
         thread::Builder::new()
             .name("persist-sqlite".to_owned())
-            .spawn(move || match schema::open_writer(&file, patience) {
+            .spawn(move || match connect::open_writer(&file, patience) {
                 Ok(connection) => {
                     if opened.send(Ok(())).is_ok() {
                         let thread = WriterThread {
                             path: file,
                             connection,
-                            ended: ending,
-                            #[cfg(test)]
-                            commits: counted,
+                            followers,
+                            counters: counted,
+                            pace: Pace::default(),
+                            waiting: VecDeque::new(),
                         };
                         thread.run(queue);
+                        drop(ending);
                     }
                 }
                 Err(error) => drop(opened.send(Err(error))),
@@ -67,21 +79,28 @@ impl Writer {
                 PersistError::new(PersistErrorKind::Unavailable, message).with_source(error)
             })?;
         ready.await.map_err(|_| closed(&path))??;
-        Ok(Self {
-            path,
-            jobs,
-            ended,
-            #[cfg(test)]
-            commits,
-        })
+        Ok(Self { path, jobs, ended, counters })
     }
 
-    /// Returns when it is on the disk.
-    pub(crate) async fn write(&self, write: Write) -> Result<Inserted, PersistError> {
-        let (answer, answered) = oneshot::channel();
-        let job = Job::Write(write, answer);
+    /// Returns when it is on the disk. `size` is about how many bytes that are.
+    pub(crate) async fn write<T, W>(&self, size: usize, write: W) -> Result<T, PersistError>
+    where
+        T: Send + 'static,
+        W: FnMut(&mut Work<'_>) -> Result<T, Failure> + Send + 'static,
+    {
+        let (call, answer) = call(size, write);
+        self.ask(Job::Call(call), answer).await
+    }
+
+    /// Returns when the room of what was deleted is given back.
+    pub(crate) async fn vacuum(&self) -> Result<(), PersistError> {
+        let (answered, answer) = oneshot::channel();
+        self.ask(Job::Vacuum(answered), answer).await
+    }
+
+    async fn ask<T>(&self, job: Job, answer: Answer<T>) -> Result<T, PersistError> {
         self.jobs.send(job).await.map_err(|_| closed(&self.path))?;
-        answered.await.map_err(|_| closed(&self.path))?
+        answer.await.map_err(|_| closed(&self.path))?
     }
 
     /// Returns when all that waits is written and the file is let go of.
@@ -95,77 +114,106 @@ impl Writer {
 struct WriterThread {
     path: Arc<Path>,
     connection: Connection,
-    ended: watch::Sender<()>,
-    #[cfg(test)]
-    commits: Arc<std::sync::atomic::AtomicUsize>,
+    followers: Arc<Followers>,
+    counters: Arc<Counters>,
+    pace: Pace,
+    /// What was taken from the queue and is not done yet, in its order.
+    waiting: VecDeque<Job>,
 }
 
 impl WriterThread {
     fn run(mut self, mut queue: mpsc::Receiver<Job>) {
-        let mut waiting = Vec::with_capacity(WAITING);
-        while queue.blocking_recv_many(&mut waiting, WAITING) > 0 {
-            let mut group = Vec::with_capacity(waiting.len());
-            for job in waiting.drain(..) {
-                match job {
-                    Job::Write(write, answer) => group.push((write, answer)),
-                    Job::Close => queue.close(),
-                }
-            }
+        while self.await_job(&mut queue) {
+            let waiting = &mut self.waiting;
+            self.pace.gather(|| {
+                take_waiting(&mut queue, waiting);
+                waiting.len()
+            });
+            let group = self.group();
             if !group.is_empty() {
                 self.write(group);
+            }
+            match self.waiting.pop_front() {
+                Some(Job::Vacuum(answer)) => drop(answer.send(vacuum(&self.connection, &self.path))),
+                Some(Job::Close) => queue.close(),
+                Some(call) => self.waiting.push_front(call),
+                None => {}
             }
         }
         // The last connection of all takes the WAL into the file; an error leaves it to the next.
         let _ = self.connection.close();
-        drop(self.ended);
     }
 
-    fn write(&mut self, mut group: Vec<(Write, Answer)>) {
-        match self.transaction(&group) {
-            Ok(outcomes) => {
-                for ((_, answer), outcome) in group.into_iter().zip(outcomes) {
-                    let outcome = outcome.map_err(|error| self.failed(&Arc::new(error)));
-                    // Who no longer waits has dropped its call.
-                    let _ = answer.send(outcome);
+    /// Returns when there is something to do; `false` when there never will be.
+    fn await_job(&mut self, queue: &mut mpsc::Receiver<Job>) -> bool {
+        if self.waiting.is_empty() {
+            self.waiting.extend(queue.blocking_recv());
+        }
+        !self.waiting.is_empty()
+    }
+
+    /// The calls that are written next: those at the front, as far as one transaction takes them.
+    fn group(&mut self) -> Vec<Box<dyn Call>> {
+        let (mut group, mut bytes) = (Vec::new(), 0);
+        while group.len() < WAITING && bytes < BYTES {
+            match self.waiting.pop_front() {
+                Some(Job::Call(call)) => {
+                    bytes += call.size();
+                    group.push(call);
+                }
+                Some(other) => {
+                    self.waiting.push_front(other);
+                    break;
+                }
+                None => break,
+            }
+        }
+        group
+    }
+
+    fn write(&mut self, mut group: Vec<Box<dyn Call>>) {
+        match self.transaction(&mut group) {
+            Ok(()) => {
+                for call in group {
+                    call.answer(&self.path, Ok(()));
                 }
             }
             // Nothing of the group is stored. One of them may be the cause: let each try alone.
             Err(error) if group.len() > 1 && !is_busy(&error) => {
-                for alone in group.drain(..) {
+                for alone in group {
                     self.write(vec![alone]);
                 }
             }
             Err(error) => {
                 let error = Arc::new(error);
-                for (_, answer) in group {
-                    let _ = answer.send(Err(self.failed(&error)));
+                for call in group {
+                    call.answer(&self.path, Err(error.clone()));
                 }
             }
         }
     }
 
-    fn transaction(
-        &mut self,
-        group: &[(Write, Answer)],
-    ) -> rusqlite::Result<Vec<rusqlite::Result<Inserted>>> {
+    fn transaction(&mut self, group: &mut [Box<dyn Call>]) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut next_indexes = HashMap::new();
-        let mut outcomes = Vec::with_capacity(group.len());
-        for (write, _) in group {
-            match apply(&transaction, write, &mut next_indexes) {
-                // SQLite gave the whole transaction up.
-                Err(error) if transaction.is_autocommit() => return Err(error),
-                outcome => outcomes.push(outcome),
-            }
+        let began = Instant::now();
+        let mut work = Work::new(&transaction, &self.path);
+        for call in group.iter_mut() {
+            call.run(&mut work)?;
         }
+        let next_indexes = work.next_indexes();
         transaction.commit()?;
-        #[cfg(test)]
-        self.commits.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        Ok(outcomes)
+        self.counters.committed(group.len());
+        self.pace.wrote(group.len(), began.elapsed());
+        self.followers.tell(&next_indexes);
+        Ok(())
     }
+}
 
-    fn failed(&self, error: &Arc<rusqlite::Error>) -> PersistError {
-        failed(&self.path, error, error.clone())
+fn take_waiting(queue: &mut mpsc::Receiver<Job>, waiting: &mut VecDeque<Job>) {
+    while waiting.len() < WAITING
+        && let Ok(job) = queue.try_recv()
+    {
+        waiting.push_back(job);
     }
 }
 
@@ -179,9 +227,10 @@ fn is_busy(error: &rusqlite::Error) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::atomic::Ordering;
+    use std::slice;
+    use std::time::Duration;
 
-    use sandbox_agent_persist::{RawValue, Sender, SessionEvent};
+    use sandbox_agent_persist::{Inserted, RawValue, Sender, SessionEvent};
     use tempfile::TempDir;
     use tokio::task::JoinSet;
 
@@ -189,15 +238,22 @@ mod tests {
 
     async fn open() -> (TempDir, Arc<Writer>) {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("sessions.db").into();
-        let writer = Writer::open(path, &SqliteOptions::new()).await.unwrap();
+        let path: Arc<Path> = folder.path().join("sessions.db").into();
+        let followers = Arc::new(Followers::new(Arc::clone(&path), Duration::ZERO));
+        let writer = Writer::open(path, &SqliteOptions::new(), followers).await.unwrap();
         (folder, Arc::new(writer))
     }
 
-    fn insert(session_id: &str, index: u64, id: &str) -> Write {
+    async fn insert(
+        writer: &Writer,
+        session_id: &str,
+        index: u64,
+        id: &str,
+    ) -> Result<Inserted, PersistError> {
         let payload = RawValue::NULL.to_owned();
         let event = SessionEvent::new(id, index, session_id, 0, "c", Sender::Agent, payload);
-        Write::Insert { session_id: session_id.to_owned(), events: vec![event] }
+        let session_id = session_id.to_owned();
+        writer.write(1, move |work| work.insert(None, &session_id, slice::from_ref(&event))).await
     }
 
     /// Lets nobody else write until it is rolled back.
@@ -214,19 +270,19 @@ mod tests {
         for number in 0..64 {
             let writer = writer.clone();
             let session_id = format!("session {number}");
-            inserts.spawn(async move { writer.write(insert(&session_id, 1, &session_id)).await });
+            inserts.spawn(async move { insert(&writer, &session_id, 1, &session_id).await });
         }
         for inserted in inserts.join_all().await {
             assert_eq!(inserted.unwrap(), Inserted::Stored);
         }
-        let commits = writer.commits.load(Ordering::Relaxed);
+        let commits = writer.counters.read().commits;
         assert!((1..=16).contains(&commits), "{commits} commits");
     }
 
     #[tokio::test]
     async fn each_insert_of_a_group_has_its_own_outcome() {
         let (_folder, writer) = open().await;
-        let first = writer.write(insert("s", 1, "first")).await;
+        let first = insert(&writer, "s", 1, "first").await;
         assert_eq!(first.unwrap(), Inserted::Stored);
         let other = block(&writer);
         let calls = [
@@ -240,8 +296,7 @@ mod tests {
             async {
                 let writes = calls.map(|(session_id, index, id, _)| {
                     let writer = writer.clone();
-                    let write = insert(session_id, index, id);
-                    tokio::spawn(async move { writer.write(write).await.unwrap() })
+                    tokio::spawn(async move { insert(&writer, session_id, index, id).await.unwrap() })
                 });
                 let mut got = Vec::new();
                 for write in writes {
@@ -274,7 +329,7 @@ mod tests {
             let mut writes = JoinSet::new();
             for id in ids {
                 let writer = writer.clone();
-                writes.spawn(async move { (id, writer.write(insert(id, 1, id)).await) });
+                writes.spawn(async move { (id, insert(&writer, id, 1, id).await) });
             }
             tokio::task::yield_now().await;
             other.execute_batch("ROLLBACK").unwrap();
@@ -299,7 +354,7 @@ mod tests {
         let (folder, writer) = open().await;
         let other = block(&writer);
         {
-            let write = writer.write(insert("s", 1, "a"));
+            let write = insert(&writer, "s", 1, "a");
             tokio::pin!(write);
             tokio::select! {
                 biased;

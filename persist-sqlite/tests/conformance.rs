@@ -20,7 +20,7 @@ impl Sqlite {
 #[async_trait]
 impl Harness for Sqlite {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new().durable().multi_process()
+        Capabilities::new().durable().multi_process().leases().follows().upkeep()
     }
 
     async fn fresh(&self) -> Arc<dyn SessionPersistDriver> {

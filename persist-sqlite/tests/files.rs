@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use sandbox_agent_persist::{
-    Inserted, ListEventsRequest, PersistError, PersistErrorKind, RawValue, Sender, SessionEvent,
-    SessionPersistDriver, SessionRecord,
+    Inserted, ListEventsRequest, ListSessionsRequest, PersistError, PersistErrorKind, RawValue, Sender,
+    SessionEvent, SessionFilter, SessionLease, SessionPersistDriver, SessionRecord,
 };
 use sandbox_agent_persist_sqlite::{SqliteOptions, SqliteSessionPersistDriver};
 
@@ -79,30 +79,120 @@ async fn another_programs_tables_are_refused_and_left_alone() {
     assert_eq!(schema, theirs);
 }
 
+/// The row is named, what is beside it is read, and so it is when the file is opened again.
 #[tokio::test]
-async fn a_row_that_no_driver_wrote_is_named() {
+async fn a_damaged_row_is_named_and_takes_nothing_with_it() {
+    for damage in [
+        "payload_json = '{'",
+        "payload_json = x'ff'",
+        "payload_json = CAST(x'22ff22' AS TEXT)",
+        "sender = 'nobody'",
+        "sender = x'00'",
+        "folded_from = 3",
+        "folded_from = 0",
+        "folded_from = -1",
+        "folded_from = 'x'",
+        "created_at = 'yesterday'",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.db");
+        let store = SqliteSessionPersistDriver::open(&path).await.unwrap();
+        for index in 1..=3 {
+            assert_eq!(store.insert_event("s", event(index)).await.unwrap(), Inserted::Stored);
+        }
+        let mut other = event(1);
+        (other.session_id, other.id) = ("other".to_owned(), "o1".to_owned());
+        assert_eq!(store.insert_event("other", other.clone()).await.unwrap(), Inserted::Stored);
+        let file = Connection::open(&path).unwrap();
+        file.execute_batch(&format!("UPDATE events SET {damage} WHERE id = 'e2'")).unwrap();
+        drop(file);
+        store.close().await.unwrap();
+
+        let store = SqliteSessionPersistDriver::open(&path).await.unwrap();
+        let error = store.list_events(ListEventsRequest::new("s")).await.unwrap_err();
+        assert_eq!(error.kind(), PersistErrorKind::Corrupt, "{damage}: {error}");
+        let shown = error.to_string();
+        assert!(shown.contains("event \"e2\"") && shown.contains("sessions.db"), "{damage}: {shown}");
+        assert!(error.source().is_some());
+        let page = store.list_events(ListEventsRequest::new("s").after_index(2)).await.unwrap();
+        assert_eq!(page.items, [event(3)]);
+        let page = store.list_events(ListEventsRequest::new("other")).await.unwrap();
+        assert_eq!(page.items, [other]);
+        assert_eq!(store.insert_event("s", event(4)).await.unwrap(), Inserted::Stored);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_named_and_takes_nothing_with_it() {
+    for damage in [
+        "modes_json = 'x'",
+        "tags_json = '{}'",
+        "tags_json = '[\"a\", 1]'",
+        "archived_at = 'x'",
+        "title = x'ff'",
+        "extra_json = '[]'",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.db");
+        let store = SqliteSessionPersistDriver::open(&path).await.unwrap();
+        let whole = SessionRecord::new("whole", "claude", 2);
+        store.update_session(SessionRecord::new("s", "codex", 1)).await.unwrap();
+        store.update_session(whole.clone()).await.unwrap();
+        let file = Connection::open(&path).unwrap();
+        file.execute_batch(&format!("UPDATE sessions SET {damage} WHERE id = 's'")).unwrap();
+
+        for error in [
+            store.get_session("s").await.unwrap_err(),
+            store.list_sessions(ListSessionsRequest::new()).await.unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), PersistErrorKind::Corrupt, "{damage}: {error}");
+            assert!(error.to_string().contains("session \"s\""), "{damage}: {error}");
+        }
+        assert_eq!(store.get_session("whole").await.unwrap(), Some(whole.clone()));
+        let of_claude = ListSessionsRequest::new().filter(SessionFilter::new().agent("claude"));
+        assert_eq!(store.list_sessions(of_claude).await.unwrap().items, [whole]);
+        // Storing it anew mends it.
+        store.update_session(SessionRecord::new("s", "codex", 1)).await.unwrap();
+        assert_eq!(store.list_sessions(ListSessionsRequest::new()).await.unwrap().items.len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_lease_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sessions.db");
     let store = SqliteSessionPersistDriver::open(&path).await.unwrap();
-    for index in 1..=3 {
-        assert_eq!(store.insert_event("s", event(index)).await.unwrap(), Inserted::Stored);
-    }
-    store.update_session(SessionRecord::new("s", "codex", 1)).await.unwrap();
+    let granted = store.take_over("s", "we", Duration::from_secs(60)).await;
+    granted.unwrap();
     let file = Connection::open(&path).unwrap();
-    file.execute_batch(
-        "UPDATE events SET payload_json = '{' WHERE id = 'e2';
-         UPDATE sessions SET modes_json = 'x'",
-    )
-    .unwrap();
+    file.execute_batch("UPDATE leases SET expires_at = 'never'").unwrap();
+    for error in [
+        store.holder("s").await.unwrap_err(),
+        store.insert_event("s", event(1)).await.unwrap_err(),
+        store.acquire("s", "we", Duration::from_secs(60)).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), PersistErrorKind::Corrupt, "{error}");
+        assert!(error.to_string().contains("the lease of session \"s\""), "{error}");
+    }
+    store.take_over("s", "we", Duration::from_secs(60)).await.unwrap();
+    assert!(store.holder("s").await.unwrap().is_some());
+}
 
-    let error = store.list_events(ListEventsRequest::new("s")).await.unwrap_err();
-    assert_eq!(error.kind(), PersistErrorKind::Corrupt);
-    assert!(error.to_string().contains("event \"e2\""), "{error}");
-    let page = store.list_events(ListEventsRequest::new("s").after_index(2)).await.unwrap();
-    assert_eq!(page.items, [event(3)]);
-    let error = store.get_session("s").await.unwrap_err();
-    assert_eq!(error.kind(), PersistErrorKind::Corrupt);
-    assert!(error.to_string().contains("session \"s\""), "{error}");
+#[tokio::test]
+async fn a_place_that_no_event_can_have_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    let store = SqliteSessionPersistDriver::open(&path).await.unwrap();
+    let mut backwards = event(1);
+    backwards.folded_from = Some(7);
+    let mut beyond = event(1);
+    (beyond.event_index, beyond.folded_from) = (u64::MAX, Some(1));
+    for impossible in [backwards, beyond] {
+        let error = store.insert_event("s", impossible).await.unwrap_err();
+        assert_eq!(error.kind(), PersistErrorKind::Other);
+        assert!(error.to_string().contains("\"e1\""), "{error}");
+    }
+    assert_eq!(store.insert_event("s", event(1)).await.unwrap(), Inserted::Stored);
 }
 
 #[tokio::test]
@@ -160,7 +250,8 @@ async fn the_file_itself_refuses_an_index_that_is_taken() {
     let store = SqliteSessionPersistDriver::open(&path).await.unwrap();
     assert_eq!(store.insert_event("s", event(1)).await.unwrap(), Inserted::Stored);
     // Another program's write, which asks nobody.
-    let theirs = "INSERT INTO events SELECT 'other', event_index, session_id, created_at, connection_id,
+    let theirs = "INSERT INTO events
+        (id, event_index, session_id, created_at, connection_id, sender, payload_json) SELECT 'other', event_index, session_id, created_at, connection_id,
         sender, payload_json FROM events WHERE id = 'e1'";
     let error = Connection::open(&path).unwrap().execute_batch(theirs).unwrap_err();
     assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::ConstraintViolation), "{error}");

@@ -13,6 +13,8 @@ pub const TURN_ENDED: &str = "_sandbox_agent/turn_ended";
 pub const PROCESS_ENDED: &str = "_sandbox_agent/process_ended";
 /// The notification that stands for updates by which an agent told again what is stored already.
 pub const REPLAYED: &str = "_sandbox_agent/replayed";
+/// The notification that stands for events that the store which they were copied from had evicted.
+pub const EVICTED: &str = "_sandbox_agent/evicted";
 /// The server's own notification that the agent's process exited.
 pub const AGENT_EXITED: &str = "_adapter/agent_exited";
 /// The request that begins a turn.

@@ -60,11 +60,12 @@ pub enum Acquired {
 ///     released or has expired. The same holder is granted a new one in place of its own.
 /// 26. Each grant has a larger token than all before, also those of released, expired and deleted ones.
 /// 27. While a lease is in force, a write to its session through anything but the driver of `fenced` for that
-///     lease is a `Fenced` error and changes nothing: insert, update, fold and delete. Other sessions and reads are free.
+///     lease is a `Fenced` error, whatever else would come of it, and changes nothing: insert, update, fold and
+///     delete. Other sessions and reads are free.
 /// 28. A write through the driver of `fenced` for a lease that was released, or that another one took the
 ///     place of, is a `Fenced` error and changes nothing. One that has expired is good for as long as nobody takes it.
 /// 29. `take_over` grants the lease at once, whoever has it.
-/// 30. `renew` gives the same lease with a later end, and is a `Fenced` error when it was released or another
+/// 30. `renew` gives the same lease, to end `ttl` from now, and is a `Fenced` error when it was released or another
 ///     one took its place. `release` ends a lease, and does nothing to another one.
 /// 31. `holder` gives the lease in force, and `None` where there is none.
 #[async_trait]

@@ -127,11 +127,19 @@
 //! # }
 //! ```
 //!
+//! # What every store can do
+//! [`SessionPersistDriverExt`] works on each driver: [prune](SessionPersistDriverExt::prune) what is
+//! old or too much, [export](SessionPersistDriverExt::export) a session as JSON Lines and
+//! [import](SessionPersistDriverExt::import) it, and [copy](SessionPersistDriverExt::copy_to) sessions
+//! from any store to any other.
+//!
 //! # How to prove a driver
 //! Add this crate with the feature `conformance` to the dev-dependencies, say in a
 //! `conformance::Harness` how a store is made and opened again, and write
 //! `sandbox_agent_persist::conformance_tests!(harness);` in a file of `tests/`. `cargo test`
-//! then has a test for each sentence of the contract, and each failure names the sentence.
+//! then has a test for each sentence of the contract and one of random calls, and each failure
+//! names the sentence. The driver above may stop there: [`SessionUpkeep`], [`SessionFollow`] and
+//! [`SessionLease`] are for those that promise them in their [`Capabilities`].
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -141,20 +149,31 @@ mod capabilities;
 mod catalogue;
 mod driver;
 mod error;
+mod ext;
 mod follow;
 mod lease;
 mod page;
 mod record;
+mod retention;
+mod transfer;
 mod upkeep;
+mod walk;
 
 pub use async_trait::async_trait;
 pub use capabilities::Capabilities;
 pub use catalogue::{SessionFilter, SessionStatus, fold_case};
 pub use driver::{Inserted, SessionPersistDriver};
 pub use error::{PersistError, PersistErrorKind};
+pub use ext::SessionPersistDriverExt;
 pub use follow::SessionFollow;
 pub use lease::{Acquired, Lease, SessionLease};
 pub use page::{Cursor, DEFAULT_PAGE, ListEventsRequest, ListPage, ListSessionsRequest, Order};
 pub use record::{Sender, SessionEvent, SessionRecord};
+pub use retention::{DEFAULT_GUARD, PruneReport, PruneRule, Pruned, Retention, Spared, SparedBecause, prune};
 pub use serde_json::value::RawValue;
+pub use transfer::{
+    CopyFailure, CopyProgress, CopyReport, EXPORT_VERSION, Imported, SessionCopied, SessionCopy,
+    SessionExport, SessionImport, copy_all, copy_session,
+};
 pub use upkeep::{SessionUpkeep, Usage};
+pub use walk::count_usage;

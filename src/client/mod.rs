@@ -1,12 +1,13 @@
 //! The SDK's handle: one server, one store, many sessions.
 
+mod catalogue;
 mod part;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sandbox_agent_persist::{ListEventsRequest, ListPage, ListSessionsRequest, SessionRecord};
+use sandbox_agent_persist::{ListEventsRequest, SessionRecord};
 use serde_json::json;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -28,6 +29,7 @@ use crate::session::{
 /// | [`detach`](Self::detach), or dropping the last handle | go on | stay, to be resumed | what was received is stored |
 /// | [`close_session`](Self::close_session), [`detach_session`](Self::detach_session) | the same, for one session | stay, to be resumed | the same |
 /// | [`destroy_session`](Self::destroy_session) | that one is ended | that one is marked destroyed | the same |
+/// | [`delete_session`](Self::delete_session) | that one is ended | that one is gone, with its events | the same |
 ///
 /// A running turn ends with [`Closed`](ErrorKind::Closed) in all of them.
 #[derive(Clone)]
@@ -181,13 +183,6 @@ impl SandboxAgent {
     /// What this SDK has done so far, in numbers.
     pub fn metrics(&self) -> Metrics {
         self.shared.parts.counters.read()
-    }
-
-    /// A page of the store's sessions. Bounded by [`Limits::store`](crate::Limits::store).
-    pub async fn list_sessions(&self, request: ListSessionsRequest) -> Result<ListPage<SessionRecord>> {
-        let store = &self.shared.parts.store;
-        let driver = store.driver();
-        Ok(store.call(|| driver.list_sessions(request.clone())).await?)
     }
 
     /// Runs apart, so that a dropped call is cleared up before anybody else gets the session's id.

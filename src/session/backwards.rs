@@ -41,7 +41,7 @@ impl<'a> Backwards<'a> {
         let fitting = PAGE_BYTES / (bytes / page.items.len().max(1) + 1);
         self.page = fitting.clamp(1, PAGE).min(2 * self.page);
         self.read += page.items.len();
-        self.before = page.items.last().map(|event| event.event_index);
+        self.before = page.items.last().map(SessionEvent::first_index);
         self.at_start = page.next_cursor.is_none();
         Ok(Some(page.items))
     }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::follow::Following;
 use super::hold::Hold;
+use super::info::News;
 use super::journal::Journal;
 use super::permission::{PermissionPolicy, Permissions};
 use super::queue::Queue;
@@ -46,6 +47,8 @@ pub(crate) struct SessionCore {
     pub(super) holder: Option<Arc<str>>,
     pub(super) hold: Hold,
     pub(super) following: Following,
+    /// Whether what a turn brought is folded when it ended.
+    pub(super) compacts: bool,
     pub(crate) counters: Arc<Counters>,
     /// The agent process in use. The lock is held while one is opened.
     pub(crate) live: tokio::sync::Mutex<Option<Live>>,
@@ -58,6 +61,8 @@ pub(crate) struct SessionCore {
     /// The SDK's own.
     sdk_stop: CancellationToken,
     shared: Mutex<Shared>,
+    /// What the record does not have yet.
+    pub(super) news: Mutex<News>,
 }
 
 #[derive(Debug)]
@@ -97,6 +102,7 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) limits: Limits,
     pub(crate) holder: Option<Arc<str>>,
+    pub(crate) compacts: bool,
     pub(crate) counters: Arc<Counters>,
     pub(crate) runtime: Handle,
     pub(crate) stop: CancellationToken,
@@ -109,7 +115,7 @@ impl SessionCore {
         record: SessionRecord,
         policy: PermissionPolicy,
     ) -> Result<Arc<Self>> {
-        let Parts { http, store, limits, holder, counters, runtime, stop } = parts;
+        let Parts { http, store, limits, holder, compacts, counters, runtime, stop } = parts;
         let store = store.for_session();
         let last = last_index(&store, &record.id).await?;
         let (recorder, entries) = Recorder::new();
@@ -125,6 +131,7 @@ impl SessionCore {
             holder,
             hold: Hold::default(),
             following: Following::default(),
+            compacts,
             counters,
             live: tokio::sync::Mutex::new(None),
             shared: Mutex::new(Shared {
@@ -136,6 +143,7 @@ impl SessionCore {
                 opened_on: None,
                 activity: Instant::now(),
             }),
+            news: Mutex::default(),
             http,
             store,
             limits,

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::core::SessionCore;
 use super::ids;
+use super::info;
 use super::permission::PermissionRequest;
 use super::recorder::{Draft, Entry, Listener, Then};
 use super::replay::{Run, Seen};
@@ -185,6 +186,9 @@ pub(super) fn ask_again(core: &Arc<SessionCore>, link: &Arc<Link>, event: &Sessi
 fn remember(core: &Arc<SessionCore>, event: &SessionEvent) {
     // Looked for before parsing: nearly all updates are something else.
     let text = event.payload.get();
+    if text.contains(info::UPDATE) {
+        core.heard_info(&event.payload);
+    }
     if !text.contains("current_mode_update") && !text.contains("config_option_update") {
         return;
     }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 const GAP: &str = "gap:";
 const REPLAYED: &str = "replayed:";
+const FOLDED: &str = "folded:";
 
 /// What the server gave under this SSE id.
 pub(super) fn inbound(server_id: &str, sse_id: u64) -> String {
@@ -21,6 +22,11 @@ pub(super) fn gap(server_id: &str, from: u64, to: u64) -> String {
 /// Events of the process that the record had before.
 pub(super) fn replayed(server_id: &str, from: u64, to: u64) -> String {
     format!("{server_id}:{REPLAYED}{from}-{to}")
+}
+
+/// Events of the process that became one.
+pub(super) fn folded(server_id: &str, from: u64, to: u64) -> String {
+    format!("{server_id}:{FOLDED}{from}-{to}")
 }
 
 /// The end of the process: there is one, whoever sees it.
@@ -52,7 +58,7 @@ pub(super) fn keyed(session_id: &str, key: &str, attempt: u32) -> String {
 /// The SSE ids of its process that an event stands for; `None` for one that has no place in their order.
 pub(super) fn span(event: &SessionEvent) -> Option<RangeInclusive<u64>> {
     let rest = event.id.strip_prefix(event.connection_id.as_str())?.strip_prefix(':')?;
-    let range = rest.strip_prefix(GAP).or_else(|| rest.strip_prefix(REPLAYED));
+    let range = [GAP, REPLAYED, FOLDED].iter().find_map(|kind| rest.strip_prefix(kind));
     let Some(range) = range else {
         let id = rest.parse().ok()?;
         return Some(id..=id);
@@ -78,6 +84,7 @@ mod tests {
         assert_eq!(span_of(inbound("server", 7)), Some(7..=7));
         assert_eq!(span_of(gap("server", 3, 9)), Some(3..=9));
         assert_eq!(span_of(replayed("server", 3, 3)), Some(3..=3));
+        assert_eq!(span_of(folded("server", 3, 8)), Some(3..=8));
         for none in [ended("server"), post("server", "1"), outbound("server"), inbound("other", 1)] {
             assert_eq!(span_of(none.clone()), None, "{none}");
         }

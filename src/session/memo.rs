@@ -20,6 +20,9 @@ pub(crate) struct Memo {
     /// A turn that has become long, so that its beginning is found without reading it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) turn: Option<LongTurn>,
+    /// A person gave the session its title.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) titled: bool,
     /// The models of an agent that has them apart from its options.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) models: Option<Value>,

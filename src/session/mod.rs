@@ -2,14 +2,17 @@
 
 mod backwards;
 mod callback;
+mod compact;
 mod core;
 mod dispatch;
 mod events;
+mod fold;
 mod follow;
 mod handle;
 mod handshake;
 mod hold;
 mod ids;
+mod info;
 mod journal;
 mod key;
 mod memo;
@@ -36,9 +39,12 @@ mod turn;
 mod view;
 
 pub(crate) use self::core::{Parts, SessionCore};
+pub use compact::Compaction;
+pub(crate) use compact::compact;
 pub use events::{Events, From, Subscription};
 pub use handle::Session;
 pub(crate) use hold::Claim;
+pub(crate) use info::set_title;
 pub use outcome::{Opened, ResumeOutcome};
 pub use permission::{
     PermissionPolicy, PermissionReply, PermissionRequest, PermissionRequests, PermissionSubscription,
@@ -50,5 +56,6 @@ pub(crate) use request::{Setup, Wish};
 pub use settings::NotRestored;
 pub use state::SessionState;
 pub(crate) use store::Store;
+pub(crate) use transcript::is_transcript;
 pub use turn::{Turn, TurnEvent, TurnStats};
 pub use view::{EventView, SessionEventExt};

@@ -38,7 +38,14 @@ pub(crate) async fn run(core: Arc<SessionCore>) {
 async fn run_job(core: &Arc<SessionCore>, job: Job) {
     core.state.change(|facts| facts.turn = true);
     let result = watched(core, &job.ticket, turn(core, &job)).await;
-    job.ticket.end(core.tail.last(), result);
+    let first = job.ticket.progress.borrow().first;
+    let last = core.tail.last();
+    job.ticket.end(last, result);
+    // Behind the turn, whose end waits for nothing that nobody asked for.
+    if let Some(first) = first {
+        core.compact_turn(first, last);
+        core.note_activity().await;
+    }
 }
 
 /// Waits for a turn that another SDK, or this one before it lost the server, began.
@@ -66,7 +73,10 @@ async fn run_adopted(core: &Arc<SessionCore>, mut adopted: Box<Adopted>) {
         }
     };
     let result = watched(core, ticket, turn).await;
-    ticket.end(core.tail.last(), result);
+    let last = core.tail.last();
+    ticket.end(last, result);
+    core.compact_turn(adopted.index, last);
+    core.note_activity().await;
 }
 
 /// The end of the session ends what is done here.

@@ -11,6 +11,7 @@ use sandbox_agent_persist::{
 };
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::fold::clip;
 use crate::limits;
 use crate::metrics::Counters;
 
@@ -99,13 +100,17 @@ impl Store {
         }
     }
 
-    /// A page of events.
+    /// A page of events, with that part of each which was asked for.
     pub(crate) async fn list_events(
         &self,
         request: &ListEventsRequest,
     ) -> Result<ListPage<SessionEvent>, PersistError> {
         let driver = self.driver();
-        self.call(|| driver.list_events(request.clone())).await
+        let mut page = self.call(|| driver.list_events(request.clone())).await?;
+        // A run at an end of the page may have begun before, or go on behind, what was asked for.
+        let (after, before) = request.bounds()?;
+        page.items = page.items.into_iter().map(|event| clip(event, after, before)).collect();
+        Ok(page)
     }
 
     fn too_slow(&self) -> PersistError {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sandbox_agent_persist::{ListEventsRequest, PersistErrorKind, SessionEvent};
 use tokio::sync::watch;
 
+use super::fold::clip;
 use super::store::Store;
 use crate::error::{Error, Result};
 
@@ -61,7 +62,7 @@ impl Tail {
     /// Shows events that are stored. They follow the last one without a hole, but for what was evicted.
     pub(crate) fn publish(&self, events: Vec<Arc<SessionEvent>>) {
         let (Some(first), Some(last)) = (events.first(), events.last()) else { return };
-        let (first, last) = (first.event_index, last.event_index);
+        let (first, last) = (first.first_index(), last.event_index);
         {
             let mut newest = self.lock();
             if newest.events.back().is_some_and(|event| event.event_index + 1 != first) {
@@ -92,9 +93,15 @@ impl Tail {
     /// Some events after `index` if they are in memory; `None` when the store has to be asked.
     fn after(&self, index: u64) -> Option<VecDeque<Arc<SessionEvent>>> {
         let newest = self.lock();
-        let first = newest.events.front()?.event_index;
-        let skip = usize::try_from((index + 1).checked_sub(first)?).ok()?;
-        Some(newest.events.iter().skip(skip).take(BATCH).cloned().collect())
+        if newest.events.front()?.first_index() > index + 1 {
+            return None;
+        }
+        let skip = newest.events.partition_point(|event| event.event_index <= index);
+        let mut after: VecDeque<_> = newest.events.iter().skip(skip).take(BATCH).cloned().collect();
+        if let Some(first) = after.front_mut().filter(|first| first.first_index() <= index) {
+            *first = Arc::new(clip(SessionEvent::clone(first), Some(index), None));
+        }
+        Some(after)
     }
 
     /// Nothing panics while it holds the lock, and the queue is whole at every step.
@@ -197,4 +204,38 @@ fn page_for(read: &VecDeque<Arc<SessionEvent>>) -> usize {
     let bytes: usize = read.iter().map(|event| event.size()).sum();
     let each = bytes / read.len().max(1) + 1;
     (PAGE_BYTES / each).clamp(1, BATCH)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use sandbox_agent_persist::{RawValue, Sender};
+    use serde_json::json;
+
+    use super::*;
+    use crate::session::fold::Folder;
+
+    fn chunk(index: u64) -> SessionEvent {
+        let content = json!({ "type": "text", "text": format!("u{index} ") });
+        let update = json!({ "sessionUpdate": "agent_message_chunk", "content": content });
+        let envelope = json!({ "method": "session/update", "params": { "update": update } });
+        let payload = RawValue::from_string(envelope.to_string()).unwrap();
+        SessionEvent::new(format!("server:{index}"), index, "one", 0, "server", Sender::Agent, payload)
+    }
+
+    #[test]
+    fn a_run_in_memory_is_cut_where_the_reader_stands() {
+        let mut folder = Folder::default();
+        for index in 2..=5 {
+            assert!(folder.add(chunk(index)).is_none());
+        }
+        let tail = Tail::new(0, 1 << 20);
+        tail.publish(vec![Arc::new(chunk(1)), Arc::new(folder.finish().unwrap()), Arc::new(chunk(6))]);
+        for (index, first) in [(0, 1), (1, 2), (2, 3), (4, 5), (5, 6)] {
+            let read = tail.after(index).unwrap();
+            assert_eq!(read.front().unwrap().first_index(), first);
+            assert_eq!(read.back().unwrap().event_index, 6);
+        }
+        assert!(tail.after(4).unwrap().front().unwrap().payload.get().contains(r#""text":"u5 ""#));
+    }
 }

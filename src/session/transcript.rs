@@ -91,10 +91,16 @@ fn words(event: &SessionEvent) -> Option<(&'static str, String)> {
 
 fn own_text(block: &ContentBlock) -> Option<&str> {
     match block {
-        ContentBlock::Text(text) if !text.meta.as_ref().is_some_and(|meta| meta.contains_key(MARK)) => {
-            Some(&text.text)
-        }
+        ContentBlock::Text(text) if !is_transcript(block) => Some(&text.text),
         _ => None,
+    }
+}
+
+/// Whether this block of a prompt is what the SDK told of the past.
+pub(crate) fn is_transcript(block: &ContentBlock) -> bool {
+    match block {
+        ContentBlock::Text(text) => text.meta.as_ref().is_some_and(|meta| meta.contains_key(MARK)),
+        _ => false,
     }
 }
 

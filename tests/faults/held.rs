@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::support::store::GatedStore;
 use crate::support::{assert_sound, begun, recorded, request, said};
-use crate::{PATIENCE, eventually, limits, sandbox};
+use crate::{PATIENCE, eventually, limits, sandbox, server};
 
 async fn node(sandbox: &Sandbox, driver: impl SessionPersistDriver, name: &str) -> SandboxAgent {
     node_within(sandbox, driver, name, limits()).await
@@ -104,6 +104,7 @@ async fn whoever_takes_over_goes_on_with_the_turn_and_the_other_does_no_harm() {
 
     let opened = b.take_over_session("one").await.unwrap();
     assert_eq!(opened.outcome, ResumeOutcome::Reattached);
+    let process = server(&session);
     let goes_on = opened.session.running_turn().unwrap();
     assert_eq!(timeout(PATIENCE, goes_on).await.unwrap().unwrap().stop_reason, StopReason::EndTurn);
 
@@ -115,7 +116,7 @@ async fn whoever_takes_over_goes_on_with_the_turn_and_the_other_does_no_harm() {
     let events = recorded(&opened.session).await;
     assert_sound(&events);
     assert_eq!(said(&events), "begunovermore");
-    assert_eq!(sandbox.servers().len(), 1);
+    assert_eq!(server(&opened.session), process);
 }
 
 #[tokio::test]
@@ -125,11 +126,12 @@ async fn an_idle_holder_that_was_taken_over_does_not_end_the_process_it_had() {
     let (a, b) = (node(&sandbox, driver.clone(), "a").await, node(&sandbox, driver, "b").await);
     a.create_session(request("one")).await.unwrap().prompt("say one").await.unwrap();
     let session = b.take_over_session("one").await.unwrap().session;
+    let process = server(&session);
     // It doesn't know yet: nothing was written since, and the lease was not due to be renewed.
     a.close().await.unwrap();
     session.prompt("say two").await.unwrap();
     assert_eq!(said(&recorded(&session).await), "onetwo");
-    assert_eq!(sandbox.servers().len(), 1);
+    assert_eq!(server(&session), process);
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ mod support;
 
 mod adopted;
 mod busy;
+mod catalogue;
+mod compaction;
 mod corners;
 mod delivery;
 mod events;

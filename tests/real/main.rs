@@ -11,6 +11,7 @@ mod bursts;
 mod child;
 mod connections;
 mod filter;
+mod nodes;
 mod permissions;
 mod processes;
 mod resume;

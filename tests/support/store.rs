@@ -181,7 +181,7 @@ impl Held {
 #[async_trait]
 impl SessionPersistDriver for GatedStore {
     fn capabilities(&self) -> Capabilities {
-        self.store.capabilities()
+        Capabilities::new().evicts()
     }
     async fn get_session(&self, id: &str) -> Result<Option<SessionRecord>, PersistError> {
         self.through(Operation::GetSession, &[], self.store.get_session(id)).await

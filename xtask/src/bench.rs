@@ -5,11 +5,11 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::command;
 use crate::parts::scripted_agent;
+use crate::postgres::Postgres;
 use crate::sandbox::{AGENT, Sandbox};
-use crate::server;
 use crate::workspace::{BENCHES, Workspace};
+use crate::{command, peer, server};
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchOptions {
@@ -20,8 +20,10 @@ pub(crate) struct BenchOptions {
     args: Vec<String>,
 }
 
-/// The bench that runs the TypeScript SDK too.
-const BESIDE_THE_PEER: &str = "faults";
+/// The benches that run the TypeScript SDK too.
+const BESIDE_THE_PEER: [&str; 2] = ["faults", STORE];
+/// The bench of the stores: on a disk, with a server for each of two processes.
+const STORE: &str = "store";
 
 pub(crate) fn run(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
     let package = workspace.member(BENCHES)?;
@@ -31,11 +33,19 @@ pub(crate) fn run(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
         bail!("no bench `{}`; there are: {}", options.name, names.join(", "));
     }
     let program = command::build(&options.name, &["--release", "-p", BENCHES, "--bin", &options.name])?;
-    let sandbox = Sandbox::start(&server::installed(workspace)?, &scripted_agent(&["--release"])?)?;
+    let (server, agent) = (server::installed(workspace)?, scripted_agent(&["--release"])?);
+    let sandbox = Sandbox::start(&server, &agent)?;
     let mut bench = Command::new(program);
     bench.env("SANDBOX_AGENT_URL", sandbox.url()).env("SANDBOX_AGENT_AGENT", AGENT);
-    if options.name == BESIDE_THE_PEER {
-        bench.env("TYPESCRIPT_PEER", server::peer_installed(workspace)?);
+    if BESIDE_THE_PEER.contains(&options.name.as_str()) {
+        bench.env(peer::VARIABLE, peer::installed(workspace)?);
     }
-    command::run(bench.args(&options.args))
+    if options.name != STORE {
+        return command::run(bench.args(&options.args));
+    }
+    let second = Sandbox::start(&server, &agent)?;
+    bench.env("SANDBOX_AGENT_SECOND_URL", second.url());
+    bench.env("BENCH_FOLDER", workspace.metadata.target_directory.join("bench"));
+    let postgres = Postgres::start()?;
+    command::run(postgres.shown_to(bench.args(&options.args)))
 }

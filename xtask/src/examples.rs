@@ -24,6 +24,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(120);
 
 struct Example {
     name: &'static str,
+    /// Another one that leaves in the folder what this one needs.
+    after: Option<&'static str>,
     args: &'static [&'static str],
     /// In order, in one folder, so that a later run finds what an earlier one left.
     runs: &'static [Run],
@@ -42,9 +44,10 @@ enum Against {
     RealServer,
 }
 
-const EXAMPLES: [Example; 5] = [
+const EXAMPLES: [Example; 7] = [
     Example {
         name: "quickstart",
+        after: None,
         args: &[],
         runs: &[
             Run { against: Against::Nothing, prints: &["in-process", "EndTurn"] },
@@ -53,17 +56,20 @@ const EXAMPLES: [Example; 5] = [
     },
     Example {
         name: "events",
+        after: None,
         args: &[],
         runs: &[Run { against: Against::RealServer, prints: &["session/prompt", "session/update"] }],
     },
     Example {
         name: "permissions",
+        after: None,
         args: &["ask Delete build/"],
         // Nobody is at the terminal to allow it.
         runs: &[Run { against: Against::RealServer, prints: &["Delete build/", "permission: reject-once"] }],
     },
     Example {
         name: "persist_sqlite",
+        after: None,
         args: &[],
         runs: &[
             Run { against: Against::RealServer, prints: &["created"] },
@@ -71,7 +77,29 @@ const EXAMPLES: [Example; 5] = [
         ],
     },
     Example {
+        name: "two_nodes",
+        after: None,
+        args: &[],
+        runs: &[
+            Run {
+                against: Against::RealServer,
+                prints: &["held by \"blue\"", "green drives now: Reattached"],
+            },
+            Run { against: Against::RealServer, prints: &["blue is refused: true"] },
+        ],
+    },
+    Example {
+        name: "export",
+        after: Some("persist_sqlite"),
+        args: &[],
+        runs: &[
+            Run { against: Against::Nothing, prints: &["# default", "## User", "Brought into imported.db"] },
+            Run { against: Against::Nothing, prints: &["would delete 0 sessions"] },
+        ],
+    },
+    Example {
         name: "custom_driver",
+        after: None,
         args: &[],
         runs: &[Run { against: Against::RealServer, prints: &["stored"] }],
     },
@@ -95,6 +123,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     for example in &EXAMPLES {
         let program = build(workspace, example.name)?;
         let folder = tempfile::tempdir()?;
+        if let Some(before) = example.after {
+            let before = build(workspace, before)?;
+            check(&before, &[], folder.path(), &Run { against: Against::RealServer, prints: &[] }, &sandbox)?;
+        }
         for (index, run) in example.runs.iter().enumerate() {
             let start = Instant::now();
             check(&program, example.args, folder.path(), run, &sandbox)

@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask test`, `bench NAME`, `chaos`, `fuzz` and `postgres`.
+//! The project's chores: `cargo xtask test`, `bench NAME`, `chaos`, `crash`, `fuzz` and `postgres`.
 
 use std::process::ExitCode;
 
@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::bench::BenchOptions;
 use crate::chaos::ChaosOptions;
+use crate::crash::CrashOptions;
 use crate::fuzz::FuzzOptions;
 use crate::parts::TestOptions;
 use crate::postgres::PostgresOptions;
@@ -15,11 +16,14 @@ use crate::workspace::Workspace;
 mod bench;
 mod chaos;
 mod command;
+mod crash;
 mod crates;
 mod examples;
 mod fuzz;
 mod mutants;
+mod npm;
 mod parts;
+mod peer;
 mod postgres;
 mod sandbox;
 mod server;
@@ -46,6 +50,8 @@ enum Chore {
     Postgres(PostgresOptions),
     /// Drive sessions through seeded faults, and prove that nothing was lost
     Chaos(ChaosOptions),
+    /// Kill programs that write to durable stores, and prove that no acknowledged event went missing
+    Crash(CrashOptions),
 }
 
 fn main() -> ExitCode {
@@ -65,5 +71,6 @@ fn run(cli: Cli) -> Result<()> {
         Chore::Bench(options) => bench::run(&Workspace::load()?, &options),
         Chore::Postgres(options) => postgres::run(&options),
         Chore::Chaos(options) => chaos::run(&Workspace::load()?, &options),
+        Chore::Crash(options) => crash::run(&Workspace::load()?, &options),
     }
 }

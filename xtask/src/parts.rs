@@ -10,7 +10,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::postgres::Postgres;
 use crate::workspace::{TESTKIT, Workspace};
-use crate::{chaos, command, examples, fuzz, server, trees};
+use crate::{chaos, command, examples, fuzz, peer, server, trees};
 
 /// A part makes what it needs by itself, so any of them can run alone.
 struct Part {
@@ -117,6 +117,7 @@ fn cargo_test(workspace: &Workspace) -> Result<Command> {
     cargo
         .env("SANDBOX_AGENT_BIN", server::installed(workspace)?)
         .env("SCRIPTED_ACP_AGENT_BIN", scripted_agent(&[])?)
+        .env(peer::VARIABLE, peer::installed(workspace)?)
         .current_dir(workspace.root())
         .args(["test", "--workspace", "--all-features"]);
     Ok(cargo)

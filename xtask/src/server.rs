@@ -1,5 +1,4 @@
-//! The real server, and the TypeScript SDK that is measured beside ours: both from npm, installed
-//! once into the target directory.
+//! The real server, from npm, installed once into the target directory.
 
 use std::env::consts::{ARCH, OS};
 use std::fs;
@@ -8,24 +7,13 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use self::npm::Pinned;
+use crate::npm::Pinned;
 use crate::workspace::Workspace;
-
-mod npm;
 
 const SERVER: Pinned = Pinned {
     manifest: include_str!("../server/package.json"),
     lock: include_str!("../server/package-lock.json"),
 };
-const PEER: Pinned = Pinned {
-    manifest: include_str!("../../benches/faults/package.json"),
-    lock: include_str!("../../benches/faults/package-lock.json"),
-};
-/// The programs that run beside the peer's packages, and find them there.
-const PEER_PROGRAMS: [(&str, &str); 2] = [
-    ("cases.mjs", include_str!("../../benches/faults/cases.mjs")),
-    ("sqlite.mjs", include_str!("../../benches/faults/sqlite.mjs")),
-];
 const PACKAGE: &str = "@sandbox-agent/cli";
 
 /// The server's program, installed at the pinned version if it isn't there yet.
@@ -41,18 +29,6 @@ pub(crate) fn installed(workspace: &Workspace) -> Result<PathBuf> {
         }
     }
     Ok(program)
-}
-
-/// The folder with the TypeScript SDK and the programs that use it, installed if it isn't there yet.
-pub(crate) fn peer_installed(workspace: &Workspace) -> Result<PathBuf> {
-    let folder = workspace.tools().join("typescript-sdk");
-    if !PEER.is_installed(&folder) {
-        PEER.install(&folder).context("the TypeScript SDK comes from npm")?;
-    }
-    for (name, program) in PEER_PROGRAMS {
-        fs::write(folder.join(name), program)?;
-    }
-    Ok(folder)
 }
 
 /// The version in `xtask/server/package.json`, the only place that names it.

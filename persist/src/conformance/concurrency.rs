@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::Barrier;
-use tokio::task::{JoinSet, yield_now};
+use tokio::task::JoinSet;
 
 use super::Harness;
-use super::kit::{Outcome, Subject, event, named};
+use super::kit::{Outcome, Subject, event, handles, named, polled};
 use crate::{Inserted, ListEventsRequest};
 
 /// Sentence 10: of many inserts at once with the same index, exactly one is `Stored`.
@@ -16,10 +16,7 @@ use crate::{Inserted, ListEventsRequest};
 pub async fn of_many_at_once_exactly_one_is_stored(harness: &dyn Harness) -> Outcome {
     const WRITERS: usize = 24;
     let subject = Subject::new(10, harness).await?;
-    let mut handles = vec![subject.store.clone()];
-    if subject.promised.multi_process {
-        handles.extend(harness.reopen().await);
-    }
+    let handles = handles(&subject, harness).await?;
 
     let mut winners = Vec::new();
     for index in 1..=15 {
@@ -27,7 +24,7 @@ pub async fn of_many_at_once_exactly_one_is_stored(harness: &dyn Harness) -> Out
         let mut writers = JoinSet::new();
         for number in 0..WRITERS {
             let event = named("session", index, &format!("{index}.{number}"));
-            let store = handles[number % handles.len()].clone();
+            let store = handles[number % handles.len()].store.clone();
             let start = start.clone();
             writers.spawn(async move {
                 start.wait().await;
@@ -100,12 +97,6 @@ pub async fn a_dropped_call_leaves_nothing_torn(harness: &dyn Harness) -> Outcom
     let got: Vec<_> = listed.iter().map(|event| event.event_index).collect();
     let want: Vec<_> = (1..next_index).collect();
     subject.equal(&got, &want, "the indexes after dropped calls")
-}
-
-async fn polled(times: u64) {
-    for _ in 0..times {
-        yield_now().await;
-    }
 }
 
 /// Stores an event wherever it fits, and gives the index after it.

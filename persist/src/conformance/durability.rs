@@ -27,7 +27,7 @@ pub async fn what_returned_survives_reopening(harness: &dyn Harness) -> Outcome 
         let Some(store) = harness.reopen().await else {
             return subject.broken("the harness of a durable store must give one from reopen()");
         };
-        subject = subject.on(store);
+        subject = subject.on(store)?;
         subject.record("session", Some(record)).await?;
         subject.holds("session", &events("session", 1..=last), "opened again").await?;
         open.push(subject.clone());

@@ -1,7 +1,7 @@
 //! Sentences 4 to 9: events.
 
 use super::Harness;
-use super::kit::{Outcome, Subject, event, events, named, raw};
+use super::kit::{Outcome, Subject, event, events, handles, named, raw};
 use crate::{Inserted, ListEventsRequest, SessionRecord};
 
 /// Sentence 4: an event is stored only if it begins at the session's next index; the first is 1. Any other is a `Conflict` that names the next.
@@ -106,10 +106,7 @@ pub async fn each_session_counts_for_itself(harness: &dyn Harness) -> Outcome {
 /// Sentence 8: an insert that returned is seen by every later read, through any clone of the driver.
 pub async fn an_insert_that_returned_is_seen(harness: &dyn Harness) -> Outcome {
     let subject = Subject::new(8, harness).await?;
-    let mut handles = vec![subject.clone()];
-    if subject.promised.multi_process {
-        handles.extend(harness.reopen().await.map(|store| subject.on(store)));
-    }
+    let handles = handles(&subject, harness).await?;
     for index in 1..=40 {
         subject.insert(event("session", index), Inserted::Stored, "the next").await?;
         for handle in &handles {

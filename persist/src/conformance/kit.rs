@@ -3,6 +3,8 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use tokio::task::yield_now;
+
 use super::{ConformanceError, Harness};
 use crate::{
     Capabilities, Cursor, Inserted, ListEventsRequest, ListPage, ListSessionsRequest, PersistError,
@@ -25,19 +27,43 @@ pub(super) struct Subject {
 impl Subject {
     pub(super) async fn new(sentence: usize, harness: &dyn Harness) -> Outcome<Self> {
         let subject = Self { sentence, promised: harness.capabilities(), store: harness.fresh().await };
-        subject.equal(
-            &subject.store.capabilities(),
-            &subject.promised,
-            "capabilities, beside those of the harness",
-        )?;
+        subject.promises(&*subject.store, "fresh()")?;
+        subject.promises(&subject.store, "fresh(), in an Arc")?;
         Ok(subject)
     }
 
     /// The same case on another handle.
-    pub(super) fn on(&self, store: Arc<dyn SessionPersistDriver>) -> Self {
+    pub(super) fn on(&self, store: Arc<dyn SessionPersistDriver>) -> Outcome<Self> {
+        self.promises(&*store, "another handle")?;
         let mut other = self.clone();
         other.store = store;
+        Ok(other)
+    }
+
+    /// The same, about another sentence.
+    pub(super) fn about(&self, sentence: usize) -> Self {
+        let mut other = self.clone();
+        other.sentence = sentence;
         other
+    }
+
+    /// The driver promises what the harness does, and gives just those parts that it promises.
+    fn promises(&self, store: &dyn SessionPersistDriver, what: &str) -> Outcome {
+        let promised = store.capabilities();
+        let beside = format!("capabilities of {what}, beside those of the harness");
+        self.equal(&promised, &self.promised, &beside)?;
+        for (part, promised, given) in [
+            ("leases", promised.leases, store.leases().is_some()),
+            ("follow", promised.follows, store.follow().is_some()),
+            ("upkeep", promised.upkeep, store.upkeep().is_some()),
+        ] {
+            self.equal(
+                &given,
+                &promised,
+                &format!("whether {part}() of {what} gives something, as promised"),
+            )?;
+        }
+        Ok(())
     }
 
     pub(super) fn broken<T>(&self, detail: impl Into<String>) -> Outcome<T> {
@@ -168,6 +194,17 @@ impl Subject {
     }
 }
 
+/// The store's handles: another one, as another process would have it, where that is promised.
+pub(super) async fn handles(subject: &Subject, harness: &dyn Harness) -> Outcome<Vec<Subject>> {
+    let mut handles = vec![subject.clone()];
+    if subject.promised.multi_process
+        && let Some(store) = harness.reopen().await
+    {
+        handles.push(subject.on(store)?);
+    }
+    Ok(handles)
+}
+
 /// An event of which every member differs from those of its neighbours, and whose id and time
 /// say nothing of its place.
 pub(super) fn event(session_id: &str, index: u64) -> SessionEvent {
@@ -198,6 +235,11 @@ pub(super) fn events(session_id: &str, indexes: impl Iterator<Item = u64>) -> Ve
     indexes.map(|index| event(session_id, index)).collect()
 }
 
+/// An event that stands for a run of indexes.
+pub(super) fn run(session_id: &str, first: u64, last: u64) -> SessionEvent {
+    event(session_id, last).standing_from(first)
+}
+
 /// The text as a payload; what isn't JSON becomes `null`, which no case means to write.
 pub(super) fn raw(text: String) -> Box<RawValue> {
     RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
@@ -205,6 +247,19 @@ pub(super) fn raw(text: String) -> Box<RawValue> {
 
 pub(super) fn indexes(events: &[SessionEvent]) -> Vec<u64> {
     events.iter().map(|event| event.event_index).collect()
+}
+
+/// The sessions in the order of a list.
+pub(super) fn in_order(mut records: Vec<SessionRecord>) -> Vec<SessionRecord> {
+    records.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+    records
+}
+
+/// Lets others go on so many times.
+pub(super) async fn polled(times: u64) {
+    for _ in 0..times {
+        yield_now().await;
+    }
 }
 
 pub(super) fn foreign() -> Cursor {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Harness;
-use super::kit::{Outcome, Subject};
+use super::kit::{Outcome, Subject, in_order};
 use crate::{ListSessionsRequest, SessionRecord};
 
 /// Sentence 1: `update_session` stores the record whole, in place of the one with the same id.
@@ -52,7 +52,7 @@ pub async fn sessions_are_listed_once_and_in_order(harness: &dyn Harness) -> Out
     records[4].agent = "changed".to_owned();
     subject.update(records[4].clone()).await?;
 
-    records.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+    let records = in_order(records);
     for limit in [0, 1, 7, 30] {
         let request = ListSessionsRequest::new().limit(limit);
         let listed = subject.sessions(request.clone()).await?;
@@ -73,6 +73,10 @@ fn full(id: &str, created_at: i64) -> SessionRecord {
     record.sandbox_id = Some(String::new());
     record.session_init = Some(json!({"cwd": "/repo", "mcpServers": [{"name": id}], "none": null}));
     record.config_options = Some(json!([{"id": "model", "value": 1.5}]));
+    record.title = Some(format!("About {id}: \"ünïcode\" 🦀\n"));
+    record.last_activity_at = Some(created_at + 2);
+    record.tags = ["", "a,b", "ünï", id].map(str::to_owned).into();
+    record.archived_at = Some(created_at + 3);
     record.modes = Some(json!({"current": "code", "ünicode": ["\u{0}", "\n"]}));
     record.extra.insert("futureMember".to_owned(), json!({"deep": [1, {"of": id}]}));
     record.extra.insert("futureFlag".to_owned(), json!(false));

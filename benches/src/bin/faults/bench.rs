@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use sandbox_agent_benches::peer::Peer;
 use sandbox_agent_sdk::SessionRequest;
 use sandbox_agent_testkit::proxy::Proxy;
 use tempfile::TempDir;
 
-use crate::peer::Peer;
 use crate::table::Format;
 
 /// What the bench can be told.

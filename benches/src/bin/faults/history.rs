@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use sandbox_agent_benches::record;
 use sandbox_agent_benches::report::median;
 use sandbox_agent_persist::{ListEventsRequest, SessionPersistDriver};
 use sandbox_agent_persist_sqlite::SqliteSessionPersistDriver;
@@ -12,12 +13,12 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::bench::Bench;
-use crate::record::{self, SESSION};
 use crate::table::{Row, thousands};
 
 const BOUND: Duration = Duration::from_secs(60);
 /// The history whose ends are read.
 const LONGEST: u64 = 1_000_000;
+const SESSION: &str = "long";
 const PAGE: u32 = 100;
 const RUNS: u32 = 9;
 
@@ -35,10 +36,18 @@ struct Resumed {
     seconds: f64,
 }
 
+/// Makes a file with a session of so many events, and closes it.
+async fn make(file: &Path, agent: &str, events: u64) -> Result<()> {
+    let driver = SqliteSessionPersistDriver::open(file).await?;
+    record::make(&driver, agent, SESSION, events, |_| ()).await?;
+    driver.close().await?;
+    Ok(())
+}
+
 /// The first prompt is part of it: it takes the history along.
 async fn resume(bench: &Bench, events: u64) -> Result<Row> {
     let file = bench.file(&format!("{events}.db"));
-    record::make(&file, &bench.agent, events).await?;
+    make(&file, &bench.agent, events).await?;
     let copy = bench.copy(&file, &format!("{events}-typescript.db"))?;
     let proxy = bench.proxy().await?;
     let parameters = json!({"url": proxy.url(), "file": copy, "session": SESSION});
@@ -79,7 +88,7 @@ impl Pages {
 
 async fn pages(bench: &Bench, events: u64) -> Result<Row> {
     let file = bench.file("pages.db");
-    record::make(&file, &bench.agent, events).await?;
+    make(&file, &bench.agent, events).await?;
     let parameters = json!({"file": file, "session": SESSION, "events": events, "page": PAGE, "runs": RUNS});
     let typescript: Option<Pages> = bench.peer.run("pages", &parameters, BOUND).await?;
     let typescript = typescript.context("the TypeScript SDK's pages took more than a minute")?;

@@ -12,8 +12,6 @@ use crate::bench::{Bench, Options};
 mod bench;
 mod broken;
 mod history;
-mod peer;
-mod record;
 mod recovery;
 mod reopened;
 mod speed;

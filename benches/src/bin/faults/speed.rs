@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
+use sandbox_agent_benches::record::event;
 use sandbox_agent_benches::report::median;
 use sandbox_agent_persist::{Inserted, SessionPersistDriver};
 use sandbox_agent_persist_sqlite::SqliteSessionPersistDriver;
@@ -12,7 +13,6 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::bench::Bench;
-use crate::record::event;
 use crate::table::{Row, thousands};
 
 const BOUND: Duration = Duration::from_secs(60);
