@@ -169,7 +169,7 @@ async fn run_case(case: &Case, harness: &dyn Harness) -> Result<(), ConformanceE
 #[track_caller]
 pub fn run_test(name: &str, harness: &dyn Harness) {
     let case = CASES.iter().find(|case| case.name == name);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
     match (case, runtime) {
         (Some(case), Ok(runtime)) => {
             if let Err(broken) = runtime.block_on(run_case(case, harness)) {
