@@ -4,7 +4,7 @@
 mod common;
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{PATIENCE, event, foreign, open};
 use sandbox_agent_persist::{Inserted, SessionFollow, SessionPersistDriver};
@@ -25,6 +25,20 @@ async fn what_others_store_is_told_and_nothing_runs_on_at_the_end() {
     assert_eq!(store.insert_event("s", event("s", 1)).await.unwrap(), Inserted::Stored);
     assert_eq!(look_outs(), 0);
     assert_eq!(store.changed("s", 0).await.unwrap(), 1);
+
+    // What is stored here is told at once, and not when it is looked for.
+    let began = Instant::now();
+    for index in 1..=100 {
+        let waits = store.changed("here", index - 1);
+        let stores = async {
+            tokio::task::yield_now().await;
+            let inserted = store.insert_event("here", event("here", index)).await.unwrap();
+            assert_eq!(inserted, Inserted::Stored);
+        };
+        let (came, ()) = timeout(PATIENCE, async { tokio::join!(waits, stores) }).await.unwrap();
+        assert_eq!(came.unwrap(), index);
+    }
+    assert!(began.elapsed() < Duration::from_millis(100 * 50 / 2), "{:?}", began.elapsed());
 
     // Another driver's, and one of a program that knows nothing of this.
     let elsewhere = open(&folder).await;
