@@ -30,7 +30,7 @@ async fn any_text_is_a_name_and_names_are_in_the_order_of_their_bytes() {
         let payload = RawValue::from_string(r#"{ "a" : "\u0000\ud800" , "n":1.0e+2 }"#.to_owned()).unwrap();
         let event = SessionEvent::new(format!("id {name}"), 1, name, -1, name, Sender::Client, payload);
         assert_eq!(store.insert_event(name, event.clone()).await.unwrap(), Inserted::Stored);
-        assert_eq!(held(&store, name).await, [event.clone()]);
+        assert_eq!(held(&store, name).await, std::slice::from_ref(&event));
         assert_eq!(store.insert_event(name, event).await.unwrap(), Inserted::Duplicate);
 
         let filters = [

@@ -113,8 +113,7 @@ async fn a_call_that_is_dropped_leaves_no_connection_that_waits() {
 async fn connections_that_broke_are_replaced() {
     let scratch = Scratch::new();
     let store = scratch.connect_by_name().await;
-    let mut next = 1;
-    for _ in 0..10 {
+    for next in 1..=10 {
         let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1";
         raw().await.query(ended, &[&scratch.schema]).await.unwrap();
         until("an insert succeeds", async || match store.insert_event("s", event("s", next)).await {
@@ -125,7 +124,6 @@ async fn connections_that_broke_are_replaced() {
             }
         })
         .await;
-        next += 1;
     }
 }
 
