@@ -15,7 +15,11 @@ mod rows;
 mod server;
 mod store;
 mod text;
+#[cfg(feature = "rustls")]
+mod tls;
 mod writer;
 
 pub use driver::PostgresSessionPersistDriver;
 pub use options::PostgresOptions;
+#[cfg(feature = "rustls")]
+pub use tls::PostgresTls;

@@ -126,6 +126,66 @@ async fn a_server_that_dies_loses_nothing_that_it_acknowledged() {
     }
 }
 
+/// Makes an authority, and a certificate of it for 127.0.0.1 that the server may read.
+#[cfg(feature = "rustls")]
+fn certify(folder: &std::path::Path) {
+    use std::os::unix::fs::{MetadataExt, chown};
+
+    const MAKE: &str = "
+        openssl req -x509 -newkey rsa:2048 -nodes -keyout authority.key -out authority.crt -subj /CN=authority &&
+        openssl req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=server &&
+        printf 'subjectAltName = IP:127.0.0.1' >server.ext &&
+        openssl x509 -req -in server.csr -CA authority.crt -CAkey authority.key -CAcreateserial -out server.crt \
+            -extfile server.ext &&
+        chmod 600 server.key";
+    let made =
+        Command::new("sh").args(["-c", MAKE]).current_dir(folder).stderr(Stdio::null()).status().unwrap();
+    assert!(made.success(), "openssl makes the certificates");
+    let owner = std::fs::metadata(folder).unwrap();
+    for file in ["server.key", "server.crt"] {
+        chown(folder.join(file), Some(owner.uid()), Some(owner.gid())).unwrap();
+    }
+}
+
+#[tokio::test]
+#[cfg(feature = "rustls")]
+#[ignore = "needs PostgreSQL and openssl: set SANDBOX_AGENT_POSTGRES_URL and …_DATA"]
+async fn a_server_is_talked_to_by_tls_if_its_certificate_is_right() {
+    use sandbox_agent_persist_postgres::PostgresTls;
+
+    let _alone = SERVER.lock().await;
+    let scratch = Scratch::new();
+    let data = variable("SANDBOX_AGENT_POSTGRES_DATA");
+    let url = format!("{}?sslmode=require", url());
+    certify(&data);
+    let trusted =
+        PostgresTls::with_certificates(&std::fs::read(data.join("authority.crt")).unwrap()).unwrap();
+    let none = Driver::connect_with_tls(&url, scratch.options(), trusted.clone()).await.unwrap_err();
+    let admin = raw().await;
+    admin.batch_execute("ALTER SYSTEM SET ssl = on").await.unwrap();
+    admin.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    until("the server has TLS", async || {
+        raw().await.query_one("SHOW ssl", &[]).await.unwrap().get::<_, &str>(0) == "on"
+    })
+    .await;
+    let store = Driver::connect_with_tls(&url, scratch.options(), trusted.clone()).await.unwrap();
+    stored(&store, "s", 1..=3).await;
+    assert_eq!(in_time(store.changed("s", 2)).await.unwrap(), 3);
+    let plain = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+        WHERE application_name = 'sandbox-agent' AND NOT ssl";
+    assert_eq!(admin.query_one(plain, &[]).await.unwrap().get::<_, i64>(0), 0, "connections without TLS");
+    let platform = PostgresTls::with_platform_certificates().unwrap();
+    let stranger = Driver::connect_with_tls(&url, scratch.options(), platform).await.unwrap_err();
+    let named = url.replace("127.0.0.1", "localhost");
+    let misnamed = Driver::connect_with_tls(&named, scratch.options(), trusted).await.unwrap_err();
+    admin.batch_execute("ALTER SYSTEM SET ssl = off").await.unwrap();
+    admin.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    for error in [none, stranger, misnamed] {
+        assert_eq!(error.kind(), PersistErrorKind::Other, "{error}");
+        assert!(error.to_string().contains("TLS"), "{error}");
+    }
+}
+
 #[tokio::test]
 #[ignore = "needs PostgreSQL: set SANDBOX_AGENT_POSTGRES_URL"]
 async fn a_server_that_does_not_reach_the_disk_is_refused() {
