@@ -33,23 +33,27 @@
 //! gets an `Unavailable` error. That takes a process that is stuck, or vacuums: beside others that write
 //! all the time, a call waits for some tenths of a second.
 //!
-//! *Leases* ([`SessionLease`](sandbox_agent_persist::SessionLease)) hold a session to one writer. Each write is held against the lease in its own
-//! transaction, so that none of a holder before comes after the next one's. They end by the machine's clock, in
-//! milliseconds: a clock that is set back prolongs them, and one that is set forward ends them early, which a
-//! holder learns from the error `Fenced` of its next write. A program that knows no leases, like one in
-//! TypeScript, asks for none and writes past them; the holder's next insert is a `Conflict` then.
+//! *Leases*, as [`SessionLease`](sandbox_agent_persist::SessionLease) has them, hold a session to one
+//! writer. Each write is held against the lease in its own transaction, so that none of an earlier holder's
+//! comes after the next one's. They end by the machine's clock, in milliseconds: one that is set back
+//! prolongs them, and one that is set forward lets others have them early, which a holder learns from the
+//! error `Fenced` of its next write. A program that knows no leases, like one in TypeScript, asks for none
+//! and writes past them; the holder's next insert is a `Conflict` then.
 //!
-//! *Following* ([`SessionFollow`](sandbox_agent_persist::SessionFollow)): what this process stores is told right after its commit, and what another one
-//! stores within about 50 ms. So often a thread asks SQLite whether the file was changed, which takes some
-//! microseconds and reads no table unless it was. There is one for an open file, from the first wait on;
-//! it sleeps while nobody waits.
+//! *Following*, as [`SessionFollow`](sandbox_agent_persist::SessionFollow) has it, tells what this process
+//! stores right after its commit, and what another one stores within about 50 ms. So often a thread asks
+//! SQLite whether the file was changed, which takes some microseconds and reads no table unless it was. An
+//! open file has one, from the first wait on; it sleeps while nobody waits, and ends with the last handle.
 //!
 //! # Room
 //! SQLite keeps the room of what was deleted or folded, and uses it for what comes. A
-//! [`vacuum`](sandbox_agent_persist::SessionUpkeep::vacuum) gives it back to the disk. That writes the file anew and takes
-//! as long: about a second for 500 MB, for which all writers wait, and room for a second copy meanwhile. Where another
-//! process reads or writes at the end of it, it is an `Unavailable` error; nothing is lost, and the next one makes
-//! up for it. It also forgets leases that expired a day ago or earlier: their holders are fenced then.
+//! [`vacuum`](sandbox_agent_persist::SessionUpkeep::vacuum) gives it back to the disk. That writes the file
+//! anew, which takes some seconds for 500 MB and as much room again meanwhile, and all writers wait for it.
+//! Those of other processes get `Unavailable` where it takes longer than [`SqliteOptions::busy_timeout`], so
+//! that a large file is best vacuumed when nobody writes. (Deleting a session of a million events takes some
+//! seconds, too.) Where another process is in the middle of a write or a long read, a vacuum is an
+//! `Unavailable` error; nothing is lost, and the next one makes up for it. It also forgets leases that
+//! expired a day ago or earlier: their holders are fenced then.
 //!
 //! # Files of TypeScript programs
 //! A Rust and a TypeScript program may share a file: the tables and columns are the same, and

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub struct SqliteOptions {
     /// How long a call waits for another process to finish its write before it is an
     /// `Unavailable` error; 5 s by default: far more than a write takes, and short enough
-    /// to notice a process that is stuck. Whole milliseconds count.
+    /// to notice a process that is stuck.
     pub busy_timeout: Duration,
     /// How many reads run at once; the others wait. 4 by default: a page takes about a
     /// millisecond, and each connection holds some memory. At least 1.

@@ -215,6 +215,19 @@ async fn a_file_that_stays_locked_is_unavailable_and_reads_go_on() {
 }
 
 #[tokio::test]
+async fn one_may_wait_for_ever_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    for timeout in [Duration::MAX, Duration::ZERO] {
+        let options = SqliteOptions::new().busy_timeout(timeout);
+        let store = SqliteSessionPersistDriver::open_with_options(&path, options).await.unwrap();
+        store.update_session(SessionRecord::new("s", "codex", 1)).await.unwrap();
+        assert!(store.get_session("s").await.unwrap().is_some());
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn close_lets_go_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sessions.db");
