@@ -61,6 +61,15 @@ LANGUAGE sql AS $$ SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::b
 CREATE FUNCTION {schema}.lock_of(session text) RETURNS bigint
 LANGUAGE sql IMMUTABLE AS $$ SELECT hashtextextended(session, hashtextextended('{schema}', 0)) $$;
 
+-- Whether the session's newest lease, if there is one, keeps out a write that carries this token, or none.
+CREATE FUNCTION {schema}.keeps_out(token bigint, expires_at bigint, carried bigint) RETURNS boolean
+LANGUAGE sql VOLATILE AS $$
+    SELECT CASE
+        WHEN carried IS NULL THEN token IS NOT NULL AND expires_at > {schema}.now_ms()
+        ELSE token IS DISTINCT FROM carried
+    END
+$$;
+
 -- Every write of a session begins here. It waits until no other one is under way, and says whether
 -- the lease that it carries, or none, lets it go on. Each later statement sees what was written before.
 CREATE FUNCTION {schema}.enter(session text, carried bigint, OUT refused boolean, OUT held_by text)
@@ -71,25 +80,11 @@ BEGIN
     PERFORM pg_advisory_xact_lock({schema}.lock_of(session));
     SELECT * INTO newest FROM {schema}.leases WHERE session_id = session;
     held_by := newest.holder;
-    IF carried IS NULL THEN
-        refused := newest.token IS NOT NULL AND newest.expires_at > {schema}.now_ms();
-    ELSE
-        refused := newest.token IS DISTINCT FROM carried;
-    END IF;
-END $$;
-
-CREATE FUNCTION {schema}.next_index(session text) RETURNS bigint
-LANGUAGE plpgsql AS $$
-DECLARE
-    last bigint;
-BEGIN
-    SELECT event_index INTO last FROM {schema}.events
-    WHERE session_id = session ORDER BY event_index DESC LIMIT 1;
-    RETURN coalesce(last, 0) + 1;
+    refused := {schema}.keeps_out(newest.token, newest.expires_at, carried);
 END $$;
 
 -- Stores the batch or a prefix of it. A regular batch has each id once, and each of its events
--- begins where the one before ends.
+-- begins where the one before ends. It does by itself what enter does, with fewer statements.
 CREATE FUNCTION {schema}.insert_events(
     session text, carried bigint, regular boolean,
     ids text[], firsts bigint[], indexes bigint[], times bigint[], connections text[], senders text[],
@@ -97,33 +92,46 @@ CREATE FUNCTION {schema}.insert_events(
     OUT outcome text, OUT held_by text, OUT next_index bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    refused boolean;
-    begins_at bigint;
+    before record;
     one record;
 BEGIN
-    SELECT e.refused, e.held_by INTO refused, held_by FROM {schema}.enter(session, carried) e;
-    IF refused THEN
+    PERFORM pg_advisory_xact_lock({schema}.lock_of(session));
+    SELECT
+        coalesce((
+            SELECT event_index FROM {schema}.events
+            WHERE session_id = session ORDER BY event_index DESC LIMIT 1
+        ), 0) + 1 AS next_index,
+        EXISTS (SELECT FROM {schema}.followed WHERE session_id = session) AS is_followed,
+        lease.*
+    INTO before
+    FROM (SELECT) AS always LEFT JOIN {schema}.leases AS lease ON lease.session_id = session;
+    IF (carried IS NOT NULL OR before.token IS NOT NULL)
+        AND {schema}.keeps_out(before.token, before.expires_at, carried)
+    THEN
         outcome := 'fenced';
+        held_by := before.holder;
         RETURN;
     END IF;
-    begins_at := {schema}.next_index(session);
-    next_index := begins_at;
-    IF regular AND firsts[1] = next_index
-        AND NOT EXISTS (SELECT FROM {schema}.events e WHERE e.id = ANY (ids))
-    THEN
-        INSERT INTO {schema}.events
-            (id, session_id, event_index, folded_from, created_at, connection_id, sender, payload)
-        SELECT id, session, index, nullif(first, index), made_at, connection, sender, payload
-        FROM unnest(ids, firsts, indexes, times, connections, senders, payloads)
-            AS batch (id, first, index, made_at, connection, sender, payload);
-        outcome := 'stored';
-        next_index := indexes[array_upper(indexes, 1)] + 1;
-    ELSE
+    next_index := before.next_index;
+    IF regular AND firsts[1] = next_index AND cardinality(ids) > 1 THEN
+        -- Looking for each id first would cost a sixth of the time, and hardly ever find one.
+        BEGIN
+            INSERT INTO {schema}.events
+                (id, session_id, event_index, folded_from, created_at, connection_id, sender, payload)
+            SELECT unnest(ids), session, unnest(indexes), nullif(unnest(firsts), unnest(indexes)),
+                unnest(times), unnest(connections), unnest(senders), unnest(payloads);
+            outcome := 'stored';
+            next_index := indexes[cardinality(indexes)] + 1;
+        EXCEPTION WHEN unique_violation THEN
+            -- One of them is known: see below which.
+        END;
+    END IF;
+    IF outcome IS NULL THEN
         FOR one IN
             SELECT * FROM unnest(ids, firsts, indexes, times, connections, senders, payloads)
                 AS batch (id, first, index, made_at, connection, sender, payload)
         LOOP
-            IF EXISTS (SELECT FROM {schema}.events e WHERE e.id = one.id) THEN
+            IF EXISTS (SELECT FROM {schema}.events WHERE id = one.id) THEN
                 outcome := 'duplicate';
                 EXIT;
             ELSIF one.first <> next_index THEN
@@ -139,7 +147,7 @@ BEGIN
         outcome := coalesce(outcome, 'stored');
     END IF;
     -- Only for those who follow: transactions that notify commit one after another.
-    IF next_index > begins_at AND EXISTS (SELECT FROM {schema}.followed f WHERE f.session_id = session) THEN
+    IF before.is_followed AND next_index > before.next_index THEN
         -- A payload has to be shorter than 8000 bytes; without a session it is about any.
         PERFORM pg_notify({channel}, (next_index - 1)::text
             || CASE WHEN octet_length(session) < 7000 THEN ' ' || session ELSE '' END);
@@ -248,5 +256,8 @@ BEGIN
         PERFORM pg_advisory_xact_lock_shared({schema}.lock_of(session));
         INSERT INTO {schema}.followed VALUES (session, listening) ON CONFLICT DO NOTHING;
     END IF;
-    RETURN {schema}.next_index(session) - 1;
+    RETURN coalesce((
+        SELECT event_index FROM {schema}.events
+        WHERE session_id = session ORDER BY event_index DESC LIMIT 1
+    ), 0);
 END $$;

@@ -13,14 +13,18 @@ use crate::schema::{self, unusable};
 /// Statements kept prepared by each connection; about as many as there are.
 const PREPARED: usize = 96;
 
+/// SQLite's number for `FULL`.
+const FULL: i64 = 2;
+
 /// A checkpoint writes each page once that the WAL has many times: those of the indexes above all. So
 /// 16 MiB of WAL instead of 4 save an insert a third of its writes, and the cache holds the pages meanwhile.
 /// What the WAL grew beyond that, for instance while a large session was deleted, is given back.
 const WRITER: [(&str, i64); 3] =
     [("wal_autocheckpoint", 4_000), ("cache_size", -8_000), ("journal_size_limit", 32 * 1024 * 1024)];
 
-/// For so long it is looked for a free moment often: shorter than a writer's [pause](crate::pace).
-const EAGER: Duration = Duration::from_secs(1);
+/// How long it is waited, in microseconds, before it is looked again whether the file is free: shorter
+/// than most transactions, and never in step with them.
+const LOOK_AGAIN_AFTER: std::ops::Range<u64> = 200..1_000;
 
 /// The connection that writes, on a file that is up to date.
 pub(crate) fn open_writer(path: &Path, patience: Duration) -> Result<Connection, PersistError> {
@@ -66,6 +70,12 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), PersistError>
         return Err(unusable(path, "can't be put in WAL mode; put it on a local disk"));
     }
     connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite(path))?;
+    // An SQLite that was built otherwise may take no notice, without a word.
+    let synchronous: i64 =
+        connection.pragma_query_value(None, "synchronous", |row| row.get(0)).map_err(sqlite(path))?;
+    if synchronous != FULL {
+        return Err(unusable(path, "can't be written durably: SQLite does not take `synchronous=FULL`"));
+    }
     for (pragma, value) in WRITER {
         connection.pragma_update(None, pragma, value).map_err(sqlite(path))?;
     }
@@ -74,24 +84,17 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), PersistError>
 
 /// Waits for another process, for as long as `patience` says.
 ///
-/// SQLite's own way to wait sleeps longer each time, up to 100 ms. A process that writes all the
-/// time leaves the file free for moments only, and whoever looks for one that seldom may miss
-/// them all. This looks often, at moments that don't fall in step with the other's.
+/// SQLite has no queue: whoever looks at the right moment may write. Its own way to wait sleeps longer
+/// each time, up to 100 ms, so that a process that writes all the time, and leaves the file free for
+/// moments only, keeps others out for seconds. Whoever looks this often is in within tenths of one.
 fn wait_up_to(patience: Duration) -> impl FnMut(i32) -> bool + Send + 'static {
     let mut since = Instant::now();
     move |looked| {
         if looked == 0 {
             since = Instant::now();
         }
-        let waited = since.elapsed();
-        let Some(left) = patience.checked_sub(waited).filter(|left| !left.is_zero()) else {
-            return false;
-        };
-        let micros = match waited < EAGER {
-            true => fastrand::u64(200..1_000),
-            false => fastrand::u64(500..5_000),
-        };
-        thread::sleep(Duration::from_micros(micros).min(left));
-        true
+        let left = patience.saturating_sub(since.elapsed());
+        thread::sleep(Duration::from_micros(fastrand::u64(LOOK_AGAIN_AFTER)).min(left));
+        !left.is_zero()
     }
 }

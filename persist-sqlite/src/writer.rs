@@ -65,7 +65,7 @@ impl Writer {
                             connection,
                             followers,
                             counters: counted,
-                            pace: Pace::new(),
+                            pace: Pace::default(),
                             waiting: VecDeque::new(),
                         };
                         thread.run(queue);
@@ -124,7 +124,6 @@ struct WriterThread {
 impl WriterThread {
     fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         while self.await_job(&mut queue) {
-            self.pace.give_way();
             let waiting = &mut self.waiting;
             self.pace.gather(|| {
                 take_waiting(&mut queue, waiting);
@@ -148,9 +147,7 @@ impl WriterThread {
     /// Returns when there is something to do; `false` when there never will be.
     fn await_job(&mut self, queue: &mut mpsc::Receiver<Job>) -> bool {
         if self.waiting.is_empty() {
-            let idle_since = Instant::now();
             self.waiting.extend(queue.blocking_recv());
-            self.pace.rested(idle_since);
         }
         !self.waiting.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Processes that are killed while they write, and two that write one session.
+//! Several processes that write one file.
 //!
 //! The other process is this test program, started again to run [`writer_process`] alone.
 #![allow(clippy::unwrap_used)]
@@ -7,11 +7,14 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use sandbox_agent_persist::{
     Inserted, ListEventsRequest, RawValue, Sender, SessionEvent, SessionPersistDriver,
 };
 use sandbox_agent_persist_sqlite::SqliteSessionPersistDriver;
+use tokio::task::JoinSet;
 
 /// Tells the started program what to write, to which file and as whom.
 const ROLE: &str = "PERSIST_SQLITE_TEST_WRITER";
@@ -37,11 +40,8 @@ async fn writer_process() {
     let (role, name) = (parts.next().unwrap(), parts.next().unwrap());
     let store = SqliteSessionPersistDriver::open(parts.next().unwrap()).await.unwrap();
     match role {
-        "until killed" => {
-            let alone = write_until_killed(&store, "alone", 1);
-            let batches = write_until_killed(&store, "batches", 7);
-            tokio::join!(alone, batches);
-        }
+        "greedy" => write_all_the_time(&store, name).await,
+        "modest" => write_now_and_then(&store, name).await,
         _ => write_beside_another(&store, name).await,
     }
 }
@@ -52,60 +52,9 @@ fn event(session_id: &str, index: u64, id: String) -> SessionEvent {
     SessionEvent::new(id, index, session_id, 0, "c", Sender::Agent, payload)
 }
 
-fn numbered(session_id: &str, index: u64) -> SessionEvent {
-    event(session_id, index, format!("{session_id}.{index}"))
-}
-
 async fn held(store: &SqliteSessionPersistDriver, session_id: &str) -> Vec<SessionEvent> {
     let all = ListEventsRequest::new(session_id).limit(usize::MAX);
     store.list_events(all).await.unwrap().items
-}
-
-async fn write_until_killed(store: &SqliteSessionPersistDriver, session_id: &str, size: u64) {
-    let mut last = held(store, session_id).await.len() as u64;
-    loop {
-        let batch = (last + 1..=last + size).map(|index| numbered(session_id, index));
-        let inserted = store.insert_events(session_id, batch.collect()).await.unwrap();
-        assert_eq!(inserted, Inserted::Stored);
-        last += size;
-        println!("\nstored {session_id} {last}");
-    }
-}
-
-#[tokio::test]
-async fn what_was_acknowledged_survives_a_kill() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("sessions.db");
-    let mut acknowledged = BTreeMap::from([("alone".to_owned(), 0), ("batches".to_owned(), 0)]);
-    for round in 0..10 {
-        let (mut child, lines) = start("until killed", &path, "");
-        let (mut seen, kill_at) = (0, 3 + round * 11 % 40);
-        for line in lines {
-            let line = line.unwrap();
-            let Some((session_id, last)) =
-                line.strip_prefix("stored ").and_then(|stored| stored.split_once(' '))
-            else {
-                continue;
-            };
-            acknowledged.insert(session_id.to_owned(), last.parse::<u64>().unwrap());
-            seen += 1;
-            // The child is somewhere in its next writes then.
-            if seen == kill_at {
-                child.kill().unwrap();
-            }
-        }
-        child.wait().unwrap();
-        assert!(seen >= kill_at, "it ended by itself");
-
-        let store = SqliteSessionPersistDriver::open(&path).await.unwrap();
-        for (session_id, acknowledged) in &acknowledged {
-            let held = held(&store, session_id).await;
-            assert!(held.len() as u64 >= *acknowledged, "{session_id} lost an event");
-            let want: Vec<_> = (1..=held.len() as u64).map(|index| numbered(session_id, index)).collect();
-            assert_eq!(held, want);
-        }
-    }
-    assert!(acknowledged.values().all(|last| *last > 0), "{acknowledged:?}");
 }
 
 const EACH: u64 = 300;
@@ -162,4 +111,68 @@ async fn two_processes_write_one_session_and_lose_nothing() {
         let want: Vec<_> = (0..wrote).map(|number| format!("{name}.{number}")).collect();
         assert_eq!(own, want, "in the order in which {name} wrote them");
     }
+}
+
+/// Has always something that waits to be written, until it is killed.
+async fn write_all_the_time(store: &SqliteSessionPersistDriver, name: &str) {
+    let mut sessions = JoinSet::new();
+    for number in 0..4 {
+        let (store, session_id) = (store.clone(), format!("{name} {number}"));
+        sessions.spawn(async move {
+            for batch in 0.. {
+                let events = (1..=128).map(|place| batch * 128 + place);
+                let events = events.map(|index| event(&session_id, index, format!("{session_id}.{index}")));
+                let inserted = store.insert_events(&session_id, events.collect()).await.unwrap();
+                assert_eq!(inserted, Inserted::Stored);
+                if batch == 0 {
+                    println!("\nwrites");
+                }
+            }
+        });
+    }
+    sessions.join_all().await;
+}
+
+const NOW_AND_THEN: u64 = 100;
+
+/// Tells the longest that a call took.
+async fn write_now_and_then(store: &SqliteSessionPersistDriver, name: &str) {
+    let mut worst = Duration::ZERO;
+    for index in 1..=NOW_AND_THEN {
+        let began = Instant::now();
+        let inserted = store.insert_event(name, event(name, index, format!("{name}.{index}"))).await;
+        assert_eq!(inserted.unwrap(), Inserted::Stored);
+        worst = worst.max(began.elapsed());
+    }
+    println!("\nworst {}", worst.as_millis());
+}
+
+#[tokio::test]
+async fn a_process_that_writes_all_the_time_keeps_no_other_from_writing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    let greedy = ["a", "b"].map(|name| {
+        let (child, mut lines) = start("greedy", &path, name);
+        lines.find(|line| line.as_ref().unwrap() == "writes").unwrap().unwrap();
+        // Its output is read to the end, or it would wait for that.
+        (child, thread::spawn(move || lines.count()))
+    });
+    let modest = ["m", "n"].map(|name| start("modest", &path, name));
+    let mut worst = Vec::new();
+    for (mut child, lines) in modest {
+        let lines = lines.map(Result::unwrap);
+        worst.extend(lines.filter_map(|line| line.strip_prefix("worst ")?.parse::<u64>().ok()));
+        assert!(child.wait().unwrap().success());
+    }
+    for (mut child, output) in greedy {
+        assert_eq!(child.try_wait().unwrap(), None, "it had no error and goes on");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        output.join().unwrap();
+    }
+    println!("waited {worst:?} ms at most");
+    // Half of what a call waits before it is an error.
+    assert!(worst.len() == 2 && worst.iter().all(|worst| *worst < 2_500), "{worst:?}");
+    let store = SqliteSessionPersistDriver::open(&path).await.unwrap();
+    assert_eq!(held(&store, "m").await.len() as u64, NOW_AND_THEN);
 }

@@ -60,7 +60,8 @@ pub enum Acquired {
 ///     released or has expired. The same holder is granted a new one in place of its own.
 /// 26. Each grant has a larger token than all before, also those of released, expired and deleted ones.
 /// 27. While a lease is in force, a write to its session through anything but the driver of `fenced` for that
-///     lease is a `Fenced` error and changes nothing: insert, update, fold and delete. Other sessions and reads are free.
+///     lease is a `Fenced` error, whatever else would come of it, and changes nothing: insert, update, fold and
+///     delete. Other sessions and reads are free.
 /// 28. A write through the driver of `fenced` for a lease that was released, or that another one took the
 ///     place of, is a `Fenced` error and changes nothing. One that has expired is good for as long as nobody takes it.
 /// 29. `take_over` grants the lease at once, whoever has it.

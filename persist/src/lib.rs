@@ -137,7 +137,9 @@
 //! Add this crate with the feature `conformance` to the dev-dependencies, say in a
 //! `conformance::Harness` how a store is made and opened again, and write
 //! `sandbox_agent_persist::conformance_tests!(harness);` in a file of `tests/`. `cargo test`
-//! then has a test for each sentence of the contract, and each failure names the sentence.
+//! then has a test for each sentence of the contract and one of random calls, and each failure
+//! names the sentence. The driver above may stop there: [`SessionUpkeep`], [`SessionFollow`] and
+//! [`SessionLease`] are for those that promise them in their [`Capabilities`].
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -174,3 +176,4 @@ pub use transfer::{
     SessionExport, SessionImport, copy_all, copy_session,
 };
 pub use upkeep::{SessionUpkeep, Usage};
+pub use walk::count_usage;

@@ -170,9 +170,17 @@ pub(crate) async fn usage<D>(driver: &D, session_id: &str) -> Result<Usage, Pers
 where
     D: SessionPersistDriver + ?Sized,
 {
-    if let Some(upkeep) = driver.upkeep() {
-        return SessionUpkeep::usage(upkeep, session_id).await;
+    match driver.upkeep() {
+        Some(upkeep) => SessionUpkeep::usage(upkeep, session_id).await,
+        None => count_usage(driver, session_id).await,
     }
+}
+
+/// What the session's events take, counted by reading them; for a driver whose store can't tell.
+pub async fn count_usage<D>(driver: &D, session_id: &str) -> Result<Usage, PersistError>
+where
+    D: SessionPersistDriver + ?Sized,
+{
     let mut usage = Usage::default();
     let mut walk = Walk::new(session_id, 0, last_index(driver, session_id).await?);
     while let Some(step) = walk.next(driver).await? {

@@ -10,7 +10,7 @@ use super::tenure::{LONG, Tenure, tenures};
 use super::{HOLDS, Harness};
 use crate::{Inserted, ListEventsRequest, SessionEvent, SessionPersistDriver, SessionRecord};
 
-/// Sentence 27: while a lease is in force, a write to its session through anything but the driver of `fenced` for that lease is a `Fenced` error and changes nothing: insert, update, fold and delete. Other sessions and reads are free.
+/// Sentence 27: while a lease is in force, a write to its session through anything but the driver of `fenced` for that lease is a `Fenced` error, whatever else would come of it, and changes nothing: insert, update, fold and delete. Other sessions and reads are free.
 ///
 /// Of a store without leases nothing is asked.
 pub async fn a_lease_in_force_fences_others(harness: &dyn Harness) -> Outcome {
@@ -111,6 +111,12 @@ async fn is_kept_out(
 
     let event = named(s, next, &id);
     tenure.is_fenced(store.insert_event(s, event).await, &what("insert_event"))?;
+    let hole = named(s, next + 5, &id);
+    tenure.is_fenced(store.insert_event(s, hole).await, &what("insert_event beyond the next index"))?;
+    if let Some(known) = held.last() {
+        let again = store.insert_event(s, known.clone()).await;
+        tenure.is_fenced(again, &what("insert_event of a known event"))?;
+    }
     let batch = vec![named(s, next, &id), named(s, next + 1, &format!("{id}, the second"))];
     tenure.is_fenced(store.insert_events(s, batch).await, &what("insert_events"))?;
     let update = SessionRecord::new(s, "kept out", 2);

@@ -37,6 +37,29 @@
 //! The crate needs `sandbox-agent-persist` with the feature `conformance` among its
 //! dev-dependencies and nothing else: the tests bring their runtime. A runner of one's own
 //! goes through [`CASES`] or calls [`run_all`].
+//!
+//! # What is asked of whom
+//! What [`Harness::capabilities`] promises decides what the cases ask. A driver has to promise just that,
+//! and to give just the parts that it promises.
+//!
+//! | promised | then |
+//! | --- | --- |
+//! | `durable` | what returned is looked for through [`Harness::reopen`] (18, 20), which must give a store |
+//! | `multi_process` | `reopen` gives a second handle, and cases use both at once (8, 10, 24 to 31) |
+//! | `evicts` | 2,000 small events of a session must evict some, and 500 must not: see [`HOLDS`] and [`EVICTS_BY`] (16, 17); otherwise all must stay |
+//! | `upkeep` | 22 and 23 |
+//! | `follows` | 24 |
+//! | `leases` | 25 to 31; a lease must also be able to end within some ten milliseconds |
+//!
+//! Of what is not promised a case asks nothing, and passes.
+//!
+//! A case has a store of its own, its calls are bounded by [`PATIENCE`] in all, and a failure tells the
+//! sentence, what was done, what came of it and what should have.
+//!
+//! # The random history
+//! [`a_random_history_comes_out_as_modelled`] makes random calls of a random seed, compares the store with a model
+//! of it, and prints the seed. With the seed in the environment variable [`CONFORMANCE_SEED`](SEED_VARIABLE) it
+//! makes the same calls again. [`a_history_of_this_seed`] is for a loop over many seeds.
 
 mod catalogue;
 mod concurrency;
@@ -100,8 +123,9 @@ pub trait Harness: Send + Sync {
     /// An empty store; asked for once in a case. If it evicts, then within [`HOLDS`] and [`EVICTS_BY`].
     async fn fresh(&self) -> Arc<dyn SessionPersistDriver>;
 
-    /// Another handle of the store, as another process would open it, while the first is open.
-    /// `None` if it can't be had, which a durable store may not say.
+    /// Another handle of the store, as another process would open it, while the handles before stay open.
+    /// `None` if it can't be had, which a durable store may not say. Of a store that is not `multi_process` the
+    /// handles before are not used any more, so that a copy of what is on the disk will do.
     async fn reopen(&self) -> Option<Arc<dyn SessionPersistDriver>> {
         None
     }
@@ -216,19 +240,44 @@ macro_rules! __conformance_list {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_functions {
-    ([$harness:expr] $($sentence:literal $name:ident)*) => {
+    ([() $harness:expr] $($sentence:literal $name:ident)*) => {
         $(#[test]
+        fn $name() {
+            $crate::conformance::run_test(stringify!($name), &$harness);
+        })*
+    };
+    ([(#[$attribute:meta]) $harness:expr] $($sentence:literal $name:ident)*) => {
+        $(#[test]
+        #[$attribute]
         fn $name() {
             $crate::conformance::run_test(stringify!($name), &$harness);
         })*
     };
 }
 
-/// Writes one `#[test]` for each case of the suite, with a new [`Harness`] from the expression.
+/// Writes one `#[test]` for each case of the suite, with a new [`Harness`](crate::conformance::Harness) from the
+/// expression.
+///
+/// The tests have the cases' names: two drivers, or two harnesses of one, go into modules of their own. One
+/// attribute may go before the expression, for instance of a store that `cargo test` can't assume:
+///
+/// ```
+/// # use sandbox_agent_persist::{Capabilities, SessionPersistDriver, async_trait};
+/// # struct Remote;
+/// # #[async_trait]
+/// # impl sandbox_agent_persist::conformance::Harness for Remote {
+/// #     fn capabilities(&self) -> Capabilities { Capabilities::new() }
+/// #     async fn fresh(&self) -> std::sync::Arc<dyn SessionPersistDriver> { unimplemented!() }
+/// # }
+/// sandbox_agent_persist::conformance_tests!(#[ignore = "needs the server at REMOTE_URL"] Remote);
+/// ```
 #[macro_export]
 macro_rules! conformance_tests {
+    (#[$attribute:meta] $harness:expr $(,)?) => {
+        $crate::__with_conformance_cases! { __conformance_functions (#[$attribute]) $harness }
+    };
     ($harness:expr $(,)?) => {
-        $crate::__with_conformance_cases! { __conformance_functions $harness }
+        $crate::__with_conformance_cases! { __conformance_functions () $harness }
     };
 }
 

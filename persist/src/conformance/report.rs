@@ -30,7 +30,7 @@ pub const SENTENCES: [&str; 31] = [
     "`changed` returns once the session has an event after `after_index`, whoever stored it through whichever handle or process, and at once when it has one already. It gives an index that the session has come to.",
     "`acquire` grants a lease to one holder at a time. Another one is told who has it, until it is released or has expired. The same holder is granted a new one in place of its own.",
     "Each grant has a larger token than all before, also those of released, expired and deleted ones.",
-    "While a lease is in force, a write to its session through anything but the driver of `fenced` for that lease is a `Fenced` error and changes nothing: insert, update, fold and delete. Other sessions and reads are free.",
+    "While a lease is in force, a write to its session through anything but the driver of `fenced` for that lease is a `Fenced` error, whatever else would come of it, and changes nothing: insert, update, fold and delete. Other sessions and reads are free.",
     "A write through the driver of `fenced` for a lease that was released, or that another one took the place of, is a `Fenced` error and changes nothing. One that has expired is good for as long as nobody takes it.",
     "`take_over` grants the lease at once, whoever has it.",
     "`renew` gives the same lease, to end `ttl` from now, and is a `Fenced` error when it was released or another one took its place. `release` ends a lease, and does nothing to another one.",

@@ -149,8 +149,8 @@ async fn between_pages(subject: &Subject, upkeep: &dyn SessionUpkeep) -> Outcome
 
 /// Whoever reads while others fold and insert sees whole sessions.
 async fn with_others(subject: &Subject, upkeep: &dyn SessionUpkeep) -> Outcome {
-    const FIRST: u64 = 200;
-    const LAST: u64 = 260;
+    const FIRST: u64 = 128;
+    const LAST: u64 = 160;
     let s = "busy";
     subject.insert_all(events(s, 1..=FIRST), Inserted::Stored, "new").await?;
     let done = Arc::new(AtomicBool::new(false));
@@ -173,12 +173,18 @@ async fn with_others(subject: &Subject, upkeep: &dyn SessionUpkeep) -> Outcome {
         Ok(())
     });
 
+    // First two events each, then two of these runs, and so on: many folds, so that readers meet some,
+    // and a reader for each.
     let mut held = events(s, 1..=LAST);
-    let tens = (1..FIRST).step_by(10).map(|first| (first, first + 9));
-    for (first, last) in tens.chain([(1, 100), (101, 200)]) {
+    let widths = (1..=7).map(|halves| 1 << halves);
+    for (first, last) in
+        widths.flat_map(|width| (1..FIRST).step_by(width).zip((0..=FIRST).step_by(width).skip(1)))
+    {
         let folded = named(s, last, &format!("busy {first} to {last}")).standing_from(first);
         let what = format!("fold of {first} to {last} while others read and insert");
-        subject.equal(&subject.ok(upkeep.fold(s, folded.clone()).await, &what)?, &true, &what)?;
+        let (got, seen) = tokio::join!(upkeep.fold(s, folded.clone()), is_whole(subject, s, FIRST));
+        subject.equal(&subject.ok(got, &what)?, &true, &what)?;
+        seen?;
         replace(&mut held, &folded);
     }
     done.store(true, Ordering::Relaxed);

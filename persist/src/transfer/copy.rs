@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::proof::{event_at, same_origin, same_session, unproven};
+use super::proof::{Sameness, event_at, same_origin, same_session, unproven};
 use super::stand_in;
 use super::target::Target;
 use crate::walk::{self, Step, Walk};
@@ -66,6 +66,7 @@ pub struct SessionCopy<'a, F: ?Sized, T: ?Sized> {
     from: &'a F,
     to: &'a T,
     among: SessionFilter,
+    sameness: Sameness,
     progress: Option<OnProgress<'a>>,
 }
 
@@ -137,12 +138,19 @@ where
 {
     /// From one store to another.
     pub fn new(from: &'a F, to: &'a T) -> Self {
-        Self { from, to, among: SessionFilter::new(), progress: None }
+        Self { from, to, among: SessionFilter::new(), sameness: Sameness::Whole, progress: None }
     }
 
     /// Of [`all`](Self::all) only those that this picks.
     pub fn among(mut self, filter: SessionFilter) -> Self {
         self.among = filter;
+        self
+    }
+
+    /// Takes two events for one even if their payloads differ: for a store that changes what it is given, such
+    /// as one that redacts it. Otherwise a copy that goes on takes the two for different sessions.
+    pub fn payloads_may_differ(mut self) -> Self {
+        self.sameness = Sameness::ButPayload;
         self
     }
 
@@ -214,13 +222,13 @@ where
         let Some((record, until)) = walk::state(from, session_id).await? else {
             return Ok(None);
         };
-        let mut target = Target::new(session_id);
+        let mut target = Target::new(session_id, self.sameness);
         let held = target.last_index(to).await?;
         let common = until.min(held);
         let old_record = to.get_session(session_id).await?;
         let is_new = held == 0 && old_record.is_none();
         let records = record.as_ref().zip(old_record.as_ref());
-        let is_proven = common > 0 && same_session(from, to, session_id, common).await?;
+        let is_proven = common > 0 && same_session(from, to, session_id, common, self.sameness).await?;
         if !is_proven && !is_new && !records.is_some_and(|(ours, theirs)| same_origin(ours, theirs)) {
             return Err(unproven(session_id));
         }

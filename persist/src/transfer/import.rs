@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use super::line::{self, End, Evicted, Line};
-use super::proof::{same_origin, unproven};
+use super::proof::{Sameness, same_origin, unproven};
 use super::stand_in;
 use super::target::Target;
 use crate::walk::{PAGE, PAGE_BYTES};
@@ -24,6 +24,7 @@ use crate::{PersistError, PersistErrorKind, SessionEvent, SessionPersistDriver, 
 pub struct SessionImport<P> {
     driver: P,
     name: Option<String>,
+    sameness: Sameness,
     line: u64,
     session: Option<Session>,
     read: End,
@@ -76,6 +77,7 @@ where
         Self {
             driver,
             name: None,
+            sameness: Sameness::Whole,
             line: 0,
             session: None,
             read: End::default(),
@@ -94,6 +96,15 @@ where
     #[must_use]
     pub fn as_session(mut self, session_id: impl Into<String>) -> Self {
         self.name = Some(session_id.into());
+        self
+    }
+
+    /// Takes an event that is there for the one of the file even if their payloads differ: for a store that
+    /// changes what it is given, such as one that redacts it.
+    /// To be called before the first line.
+    #[must_use]
+    pub fn payloads_may_differ(mut self) -> Self {
+        self.sameness = Sameness::ButPayload;
         self
     }
 
@@ -227,7 +238,7 @@ where
             record.id.clone_from(&session_id);
             record.last_connection_id.clear();
         }
-        let target = Target::new(&session_id);
+        let target = Target::new(&session_id, self.sameness);
         self.imported.session_id = session_id;
         self.session = Some(Session { exported_id, record, target, is_checked: false });
     }

@@ -50,6 +50,38 @@ impl<'a, D: SessionPersistDriver + ?Sized> Backwards<'a, D> {
     }
 }
 
+/// What of two events must be the same for them to be one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sameness {
+    /// All of it.
+    #[default]
+    Whole,
+    /// All but the payload, which one of the stores changes.
+    ButPayload,
+}
+
+impl Sameness {
+    pub(crate) fn of(self, ours: &SessionEvent, theirs: &SessionEvent) -> bool {
+        match self {
+            Self::Whole => ours == theirs,
+            Self::ButPayload => {
+                let SessionEvent { id, event_index, session_id, created_at, connection_id, sender, .. } =
+                    ours;
+                (id, event_index, ours.folded_from, session_id, created_at, connection_id, sender)
+                    == (
+                        &theirs.id,
+                        &theirs.event_index,
+                        theirs.folded_from,
+                        &theirs.session_id,
+                        &theirs.created_at,
+                        &theirs.connection_id,
+                        &theirs.sender,
+                    )
+            }
+        }
+    }
+}
+
 /// Whether the newest event that both hold as it is, at this index or before, is the same. `false` where there
 /// is none, because what one has was evicted or folded in the other; it is an error where it is another one.
 pub(crate) async fn same_session<F, T>(
@@ -57,6 +89,7 @@ pub(crate) async fn same_session<F, T>(
     to: &T,
     session_id: &str,
     index: u64,
+    sameness: Sameness,
 ) -> Result<bool, PersistError>
 where
     F: SessionPersistDriver + ?Sized,
@@ -70,7 +103,7 @@ where
         };
         let comparable = our.indexes() == their.indexes();
         if comparable && !stand_in::is_evicted(our) && !stand_in::is_evicted(their) {
-            if our == their {
+            if sameness.of(our, their) {
                 return Ok(true);
             }
             return Err(PersistError::new(

@@ -1,5 +1,6 @@
 //! The session that events are brought to: takes those that are new, and compares the others.
 
+use super::proof::Sameness;
 use super::stand_in;
 use crate::walk::{Step, Walk, last_index};
 use crate::{Inserted, PersistError, PersistErrorKind, SessionEvent, SessionPersistDriver, SessionUpkeep};
@@ -16,13 +17,14 @@ pub(crate) struct Put {
 #[derive(Debug)]
 pub(crate) struct Target {
     session_id: String,
+    sameness: Sameness,
     /// The next index, as far as it is known.
     next: Option<u64>,
 }
 
 impl Target {
-    pub(crate) fn new(session_id: impl Into<String>) -> Self {
-        Self { session_id: session_id.into(), next: None }
+    pub(crate) fn new(session_id: impl Into<String>, sameness: Sameness) -> Self {
+        Self { session_id: session_id.into(), sameness, next: None }
     }
 
     /// The index that the session has come to.
@@ -195,7 +197,11 @@ impl Target {
 
     fn check_same(&self, ours: &SessionEvent, theirs: &SessionEvent) -> Result<(), PersistError> {
         let comparable = ours.indexes() == theirs.indexes();
-        if !comparable || stand_in::is_evicted(ours) || stand_in::is_evicted(theirs) || ours == theirs {
+        if !comparable
+            || stand_in::is_evicted(ours)
+            || stand_in::is_evicted(theirs)
+            || self.sameness.of(ours, theirs)
+        {
             return Ok(());
         }
         Err(self.differs(ours, theirs))

@@ -160,7 +160,15 @@ impl SessionPersistDriver for Driver {
     }
 
     async fn insert_event(&self, session_id: &str, event: SessionEvent) -> Result<Inserted, PersistError> {
-        self.check_fence(&self.state(), session_id)?;
+        {
+            let state = self.state();
+            if self.fault == FencesWhatFitsOnly
+                && let Some(refusal) = state.refusal(self.fault, session_id, &event)
+            {
+                return Ok(refusal);
+            }
+            self.check_fence(&state, session_id)?;
+        }
         self.insert(session_id, event).await
     }
 

@@ -82,6 +82,7 @@ pub(crate) enum Fault {
     FencesNoDeletion,
     FencesWithinTheProcess,
     FencesOtherSessions,
+    FencesWhatFitsOnly,
 
     TrustsTheHoldersName,
     TrustsReleasedLeases,
@@ -179,6 +180,7 @@ pub(crate) const FAULTS: &[(Fault, usize)] = &[
     (FencesNoDeletion, 27),
     (FencesWithinTheProcess, 27),
     (FencesOtherSessions, 27),
+    (FencesWhatFitsOnly, 27),
     (TrustsTheHoldersName, 28),
     (TrustsReleasedLeases, 28),
     (TrustsTheTakenWhenReleased, 28),
