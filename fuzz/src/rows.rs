@@ -7,19 +7,21 @@ use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, ToSql};
 use sandbox_agent_persist::{
     Inserted, ListEventsRequest, ListSessionsRequest, PersistErrorKind, RawValue, Sender, SessionEvent,
-    SessionPersistDriver, SessionRecord,
+    SessionFilter, SessionLease, SessionPersistDriver, SessionRecord,
 };
 use sandbox_agent_persist_sqlite::SqliteSessionPersistDriver;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 const EVENT: &str = "INSERT INTO events \
-    (id, event_index, session_id, created_at, connection_id, sender, payload_json) \
-    VALUES (?, ?, 's', ?, ?, ?, ?)";
+    (id, event_index, session_id, created_at, connection_id, sender, payload_json, folded_from) \
+    VALUES (?, ?, 's', ?, ?, ?, ?, ?)";
 const SESSION: &str = "INSERT INTO sessions \
     (id, agent, agent_session_id, last_connection_id, created_at, destroyed_at, sandbox_id, \
-     session_init_json, config_options_json, modes_json, extra_json) \
-    VALUES ('s', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+     session_init_json, config_options_json, modes_json, extra_json, title, last_activity_at, \
+     tags_json, archived_at, title_folded) \
+    VALUES ('s', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const LEASE: &str = "INSERT INTO leases (session_id, holder, expires_at, token) VALUES ('s', ?, ?, ?)";
 
 /// A value for a column: a letter says of which type, the rest what it is.
 struct Cell(Vec<u8>, u8);
@@ -71,16 +73,27 @@ impl File {
     /// Rows as somebody else left them: each is read, or named as corrupt.
     fn read(&self, bytes: &[u8]) {
         let written = match bytes.split_first() {
-            Some((b'e', bytes)) => self.foreign.execute(EVENT, rusqlite::params_from_iter(cells(bytes, 6))),
-            Some((_, bytes)) => self.foreign.execute(SESSION, rusqlite::params_from_iter(cells(bytes, 10))),
+            Some((b'e', bytes)) => self.foreign.execute(EVENT, rusqlite::params_from_iter(cells(bytes, 7))),
+            Some((b'l', bytes)) => self.foreign.execute(LEASE, rusqlite::params_from_iter(cells(bytes, 3))),
+            Some((_, bytes)) => self.foreign.execute(SESSION, rusqlite::params_from_iter(cells(bytes, 15))),
             None => return,
         };
         if written.is_err() {
             return;
         }
-        let events = self.runtime.block_on(self.driver.list_events(ListEventsRequest::new("s")));
-        let sessions = self.runtime.block_on(self.driver.list_sessions(ListSessionsRequest::new()));
-        for error in [events.err(), sessions.err()].into_iter().flatten() {
+        let found = |filter| ListSessionsRequest::new().filter(filter);
+        let tagged = SessionFilter::new().tag("tag").title("title").archived(false).active_from(0);
+        let within = ListEventsRequest::new("s").descending().before_index(5);
+        let errors = self.runtime.block_on(async {
+            [
+                self.driver.list_events(ListEventsRequest::new("s")).await.err(),
+                self.driver.list_events(within).await.err(),
+                self.driver.list_sessions(found(SessionFilter::new())).await.err(),
+                self.driver.list_sessions(found(tagged)).await.err(),
+                self.driver.holder("s").await.err(),
+            ]
+        });
+        for error in errors.into_iter().flatten() {
             assert_eq!(error.kind(), PersistErrorKind::Corrupt, "{error:?}");
         }
     }
@@ -97,6 +110,8 @@ impl File {
         let mut record = SessionRecord::new(part(1), part(2), i64::MAX);
         record.session_init = serde_json::from_str(part(3)).ok();
         record.extra = serde_json::from_str(part(4)).unwrap_or_default();
+        record.title = Some(part(0).to_owned());
+        record.tags = [0, 2, 4].map(|place| part(place).to_owned()).into();
         self.runtime.block_on(async {
             let inserted = self.driver.insert_event(part(1), event.clone()).await;
             assert!(matches!(inserted, Ok(Inserted::Stored)), "{inserted:?}");
@@ -111,11 +126,19 @@ impl File {
                 read.map(|read| read.extra),
                 record.extra
             );
+            let filter = SessionFilter::new().title(part(0)).tag(part(0)).tag(part(2)).tag(part(4));
+            let found = self.driver.list_sessions(ListSessionsRequest::new().filter(filter)).await;
+            assert_eq!(found.map_or(0, |page| page.items.len()), 1);
+            let other = SessionFilter::new().tag(part(3));
+            let is_found = other.matches(&record);
+            let found = self.driver.list_sessions(ListSessionsRequest::new().filter(other)).await;
+            assert_eq!(found.map_or(2, |page| page.items.len()), usize::from(is_found));
         });
     }
 
     fn clear(&self) {
-        let cleared = self.foreign.execute_batch("DELETE FROM events; DELETE FROM sessions");
+        let cleared =
+            self.foreign.execute_batch("DELETE FROM events; DELETE FROM sessions; DELETE FROM leases");
         assert!(cleared.is_ok(), "{cleared:?}");
     }
 }

@@ -98,3 +98,21 @@ fn wait_up_to(patience: Duration) -> impl FnMut(i32) -> bool + Send + 'static {
         !left.is_zero()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_looked_often_and_not_for_ever() {
+        let patience = Duration::from_millis(100);
+        let began = Instant::now();
+        let mut wait = wait_up_to(patience);
+        let looked = (0..).take_while(|looked| wait(*looked)).count();
+        assert!(began.elapsed() >= patience);
+        // SQLite's own way looks eight times.
+        assert!(looked > 16, "{looked}");
+        // The next time it is waited as long.
+        assert!(wait(0));
+    }
+}

@@ -197,3 +197,36 @@ impl Drop for Waiting {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn of(path: &Path) -> Arc<Followers> {
+        Arc::new(Followers::new(path.into(), Duration::ZERO))
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_those_who_waited() {
+        let folder = tempfile::tempdir().unwrap();
+        let followers = of(&folder.path().join("sessions.db"));
+        let mut waiting: Vec<_> =
+            (0..9).map(|of| followers.wait_for(&format!("{}", of % 3)).unwrap()).collect();
+        for left in [3, 3, 3, 3, 3, 3, 2, 1, 0] {
+            drop(waiting.remove(0));
+            assert_eq!(followers.state().sessions.len(), left);
+        }
+        followers.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_gone_is_told_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let followers = of(&folder.path().join("no such file"));
+        let error = followers.wait_for("s").unwrap().next().await.unwrap_err();
+        assert!(error.is_unavailable(), "{error}");
+        assert!(error.to_string().contains("no such file: it can't be seen"), "{error}");
+        followers.close().await;
+    }
+}

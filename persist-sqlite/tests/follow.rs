@@ -4,7 +4,7 @@
 mod common;
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{PATIENCE, event, foreign, open};
 use sandbox_agent_persist::{Inserted, SessionFollow, SessionPersistDriver};
@@ -17,6 +17,16 @@ fn look_outs() -> usize {
     names.filter(|name| name.trim() == "sqlite-follow").count()
 }
 
+/// A thread has its name, and lets go of its file, a moment later than others may see.
+async fn until(condition: impl Fn() -> bool) {
+    let holds = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(PATIENCE, holds).await.unwrap();
+}
+
 /// All in one test: it counts the threads of the process.
 #[tokio::test]
 async fn what_others_store_is_told_and_nothing_runs_on_at_the_end() {
@@ -25,6 +35,20 @@ async fn what_others_store_is_told_and_nothing_runs_on_at_the_end() {
     assert_eq!(store.insert_event("s", event("s", 1)).await.unwrap(), Inserted::Stored);
     assert_eq!(look_outs(), 0);
     assert_eq!(store.changed("s", 0).await.unwrap(), 1);
+
+    // What is stored here is told at once, and not when it is looked for.
+    let began = Instant::now();
+    for index in 1..=100 {
+        let waits = store.changed("here", index - 1);
+        let stores = async {
+            tokio::task::yield_now().await;
+            let inserted = store.insert_event("here", event("here", index)).await.unwrap();
+            assert_eq!(inserted, Inserted::Stored);
+        };
+        let (came, ()) = timeout(PATIENCE, async { tokio::join!(waits, stores) }).await.unwrap();
+        assert_eq!(came.unwrap(), index);
+    }
+    assert!(began.elapsed() < Duration::from_millis(100 * 50 / 2), "{:?}", began.elapsed());
 
     // Another driver's, and one of a program that knows nothing of this.
     let elsewhere = open(&folder).await;
@@ -52,7 +76,7 @@ async fn what_others_store_is_told_and_nothing_runs_on_at_the_end() {
         let waits = store.changed(&session_id, 0);
         assert!(timeout(Duration::from_millis(1), waits).await.is_err());
     }
-    assert_eq!(look_outs(), 1);
+    until(|| look_outs() == 1).await;
 
     // Closing refuses who waits, and lets go of the file.
     let waits = store.changed("s", 3);
@@ -73,13 +97,7 @@ async fn what_others_store_is_told_and_nothing_runs_on_at_the_end() {
     let store = open(&folder).await;
     let again = store.clone();
     assert!(timeout(Duration::from_millis(1), store.changed("s", 3)).await.is_err());
-    assert_eq!(look_outs(), 1);
+    until(|| look_outs() == 1).await;
     drop((store, again));
-    timeout(PATIENCE, async {
-        while look_outs() > 0 || fs::read_dir(folder.path()).unwrap().count() > 1 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await
-    .unwrap();
+    until(|| look_outs() == 0 && fs::read_dir(folder.path()).unwrap().count() == 1).await;
 }

@@ -55,6 +55,18 @@ async fn a_file_in_use_is_vacuumed_another_time() {
     assert_eq!(held(&store, "s").await, events("s", 1..=100));
 }
 
+/// No driver leaves a hole; somebody who repairs a file may.
+#[tokio::test]
+async fn a_run_with_a_hole_is_not_folded() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    assert_eq!(store.insert_events("s", events("s", 1..=9)).await.unwrap(), Inserted::Stored);
+    foreign(&folder).execute_batch("DELETE FROM events WHERE event_index = 5").unwrap();
+    assert!(!store.fold("s", named("s", 8, "run").standing_from(2)).await.unwrap());
+    assert_eq!(held(&store, "s").await.len(), 8);
+    assert!(store.fold("s", named("s", 4, "run").standing_from(2)).await.unwrap());
+}
+
 #[tokio::test]
 async fn a_fold_that_fails_changes_nothing() {
     for loses in ["ABORT", "ROLLBACK"] {
