@@ -5,23 +5,32 @@ use std::io;
 
 use sandbox_agent_persist::{PersistError, PersistErrorKind};
 use tokio_postgres::Error;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
 /// The error of a call that the server, or the way to it, failed.
 pub(crate) fn failed(server: &str, error: Error) -> PersistError {
-    let (kind, what) = match error.code() {
-        Some(code) => refused(code),
+    let (kind, what) = match error.as_db_error() {
+        // Its code is that of values that are too large.
+        Some(said) if said.routine() == Some("PreCommit_Notify") => (
+            PersistErrorKind::Unavailable,
+            "can't tell of inserts, because somebody who listens does not read; end that connection",
+        ),
+        Some(said) => refused(said.code()),
         None => broken(&error),
     };
     let why = match error.as_db_error() {
-        // Only the message: what is below it may show the row.
         Some(said) => format!("{} (SQLSTATE {})", said.message(), said.code().code()),
         None => match error.source() {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
         },
     };
-    PersistError::new(kind, format!("{server} {what}: {why}")).with_source(error)
+    let shown = PersistError::new(kind, format!("{server} {what}: {why}"));
+    match error.as_db_error().and_then(DbError::detail) {
+        // It may be the row.
+        Some(_) => shown,
+        None => shown.with_source(error),
+    }
 }
 
 /// What the server's own word means.

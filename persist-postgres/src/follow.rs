@@ -188,3 +188,40 @@ impl Waits {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn idle(waits: &Waits) -> Vec<String> {
+        waits.take_idle().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_session_is_idle_when_nobody_waited_since_it_was_last_asked() {
+        let waits = Waits::default();
+        let (first, second) = (waits.enter("s"), waits.enter("s"));
+        drop(waits.enter("t"));
+        assert!(idle(&waits).is_empty(), "t is fresh");
+        assert_eq!(idle(&waits), ["t"]);
+        drop(first);
+        assert!(idle(&waits).is_empty(), "the second waits");
+        drop(second);
+        drop(waits.enter("s"));
+        assert!(idle(&waits).is_empty(), "somebody did in between");
+        assert_eq!(idle(&waits), ["s"]);
+        assert!(waits.sessions().is_empty());
+    }
+
+    #[test]
+    fn who_waits_is_told_of_the_own_session_and_when_all_are_to_look() {
+        let waits = Waits::default();
+        let (mut one, mut other) = (waits.enter("s"), waits.enter("t"));
+        waits.tell("s", 7);
+        waits.tell("nobody's", 9);
+        assert_eq!((one.told.has_changed().ok(), other.told.has_changed().ok()), (Some(true), Some(false)));
+        assert_eq!(*one.told.borrow_and_update(), 7);
+        waits.tell_all();
+        assert_eq!((*one.told.borrow_and_update(), *other.told.borrow_and_update()), (UNKNOWN, UNKNOWN));
+    }
+}

@@ -30,6 +30,7 @@ type Lent = ScopeGuard<Object, fn(Object)>;
 pub(crate) struct Pool {
     connections: deadpool_postgres::Pool,
     server: Arc<str>,
+    lend_timeout: Duration,
     call_timeout: Duration,
 }
 
@@ -57,7 +58,13 @@ impl Pool {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| PersistError::new(PersistErrorKind::Other, error.to_string()))?;
-        Ok(Self { connections, server: server.shown.clone(), call_timeout: options.call_timeout })
+        Ok(Self {
+            connections,
+            server: server.shown.clone(),
+            // The pool does not bound settling, which takes its part of the time for connecting.
+            lend_timeout: options.pool_timeout.saturating_add(options.connect_timeout),
+            call_timeout: options.call_timeout,
+        })
     }
 
     /// Makes the tables, or brings them up to date.
@@ -158,7 +165,8 @@ impl Pool {
     }
 
     async fn lend(&self) -> Result<Lent, PersistError> {
-        match self.connections.get().await {
+        let lent = timeout(self.lend_timeout, self.connections.get()).await;
+        match lent.unwrap_or(Err(PoolError::Timeout(TimeoutType::Create))) {
             Ok(connection) => Ok(scopeguard::guard(connection, |given_up| drop(Object::take(given_up)))),
             Err(error) => Err(self.not_lent(error)),
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sandbox_agent_persist::conformance::{Harness, run_all};
+use sandbox_agent_persist::conformance::Harness;
 use sandbox_agent_persist::{Capabilities, SessionPersistDriver, async_trait};
 
 use crate::scratch::Scratch;
@@ -24,9 +24,7 @@ impl Harness for Postgres {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-#[ignore = "needs PostgreSQL: set SANDBOX_AGENT_POSTGRES_URL"]
-async fn the_store_keeps_the_contract() {
-    let report = run_all(|| Postgres(Scratch::new())).await;
-    assert!(report.failures.is_empty(), "{report}");
-}
+sandbox_agent_persist::conformance_tests!(
+    #[ignore = "needs PostgreSQL: set SANDBOX_AGENT_POSTGRES_URL"]
+    Postgres(Scratch::new())
+);

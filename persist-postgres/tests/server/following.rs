@@ -37,6 +37,55 @@ async fn a_node_is_told_of_each_event_that_another_stores() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: set SANDBOX_AGENT_POSTGRES_URL"]
+async fn who_begins_to_wait_while_an_event_is_stored_is_told() {
+    let scratch = Scratch::new();
+    let (writer, reader) = (scratch.connect().await, scratch.connect().await);
+    let mut pairs = JoinSet::new();
+    for number in 0..400 {
+        let session_id = format!("s{number}");
+        let (writer, reader) = (writer.clone(), reader.clone());
+        pairs.spawn(async move {
+            let write = async {
+                for index in 1..=3 {
+                    stored(&writer, &session_id, index..=index).await;
+                }
+            };
+            let wait = async { assert_eq!(in_time(reader.changed(&session_id, 2)).await.unwrap(), 3) };
+            tokio::join!(write, wait)
+        });
+        if pairs.len() == 4 {
+            pairs.join_next().await.unwrap().unwrap();
+        }
+    }
+    pairs.join_all().await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: set SANDBOX_AGENT_POSTGRES_URL"]
+async fn inserts_notify_of_a_session_for_as_long_as_somebody_waits() {
+    let scratch = Scratch::new();
+    let (writer, reader) = (scratch.connect().await, scratch.connect().await);
+    let followed = async || {
+        let sql = format!("SELECT count(*) FROM \"{}\".followed", scratch.schema);
+        raw().await.query_one(&sql, &[]).await.unwrap().get::<_, i64>(0)
+    };
+    stored(&writer, "s", 1..=1).await;
+    assert_eq!(followed().await, 0);
+    let waiting = tokio::spawn({
+        let reader = reader.clone();
+        async move { reader.changed("other", 0).await }
+    });
+    assert_eq!(in_time(reader.changed("s", 0)).await.unwrap(), 1);
+    until("both are followed", async || followed().await == 2).await;
+    until("one is not any more", async || followed().await == 1).await;
+    stored(&writer, "other", 1..=1).await;
+    assert_eq!(in_time(waiting).await.unwrap().unwrap(), 1);
+    let (told, ()) = tokio::join!(in_time(reader.changed("s", 1)), stored(&writer, "s", 2..=2));
+    assert_eq!(told.unwrap(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: set SANDBOX_AGENT_POSTGRES_URL"]
 async fn nothing_is_missed_while_the_listening_connection_is_replaced() {
     let scratch = Scratch::new();
     let (writer, reader) = (scratch.connect().await, scratch.connect().await);

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use sandbox_agent_persist::{PersistError, SessionPersistDriver};
-use sandbox_agent_persist_postgres::PostgresSessionPersistDriver as Driver;
+use sandbox_agent_persist_postgres::{PostgresOptions, PostgresSessionPersistDriver as Driver};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::scratch::{PATIENCE, Scratch, event, in_time, raw, stored, until, url, url_as};
@@ -28,6 +29,33 @@ async fn a_server_that_is_not_there_or_says_nothing_is_unavailable() {
     assert!(before.elapsed() < PATIENCE);
     drop(silent);
     is_unavailable(Driver::connect_with_options(&url, options).await, "can't be reached");
+}
+
+/// What a server says to whoever logs in, and then to whoever asks whether it takes writes.
+const WELCOME: [&[u8]; 2] = [
+    b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I",
+    b"T\0\0\0\x1a\0\x01c\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0D\0\0\0\x0d\0\x01\0\0\0\x03off\
+      C\0\0\0\x09SHOW\0Z\0\0\0\x05I",
+];
+
+#[tokio::test]
+async fn a_server_that_says_nothing_after_its_welcome_is_unavailable() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://me@{}/app", server.local_addr().unwrap());
+    let options = PostgresOptions::new().connect_timeout(10 * SHORT).pool_timeout(SHORT);
+    let welcome = async {
+        let (mut socket, _) = server.accept().await.unwrap();
+        let mut asked = [0; 1024];
+        for words in WELCOME {
+            assert!(socket.read(&mut asked).await.unwrap() > 0);
+            socket.write_all(words).await.unwrap();
+        }
+        while socket.read(&mut asked).await.unwrap_or(0) > 0 {}
+        String::from_utf8_lossy(&asked).contains("search_path")
+    };
+    let (connecting, settled) = tokio::join!(in_time(Driver::connect_with_options(&url, options)), welcome);
+    is_unavailable(connecting, "connect_timeout");
+    assert!(settled, "it was asked for more");
 }
 
 #[tokio::test]

@@ -68,12 +68,14 @@ mod dice;
 mod durability;
 mod events;
 mod fences;
+mod folds;
 mod follow;
 mod history;
 mod kit;
 mod leases;
 mod lists;
 mod model;
+mod moves;
 mod pages;
 mod player;
 mod records;
@@ -94,6 +96,7 @@ pub use deletion::*;
 pub use durability::*;
 pub use events::*;
 pub use fences::*;
+pub use folds::*;
 pub use follow::*;
 pub use history::*;
 pub use leases::*;
@@ -169,7 +172,7 @@ async fn run_case(case: &Case, harness: &dyn Harness) -> Result<(), ConformanceE
 #[track_caller]
 pub fn run_test(name: &str, harness: &dyn Harness) {
     let case = CASES.iter().find(|case| case.name == name);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
     match (case, runtime) {
         (Some(case), Ok(runtime)) => {
             if let Err(broken) = runtime.block_on(run_case(case, harness)) {

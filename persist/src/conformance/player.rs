@@ -1,16 +1,14 @@
 //! One player of a random history: makes a move in the store and in the model, and compares.
 
-use std::slice::from_ref;
 use std::time::Duration;
 
 use fastrand::Rng;
 use tokio::time::timeout;
 
-use super::dice;
 use super::kit::{Outcome, Subject};
 use super::model::{Kept, Model};
 use super::{ConformanceError, pages};
-use crate::{Inserted, ListEventsRequest, SessionEvent};
+use crate::ListEventsRequest;
 
 /// How long a call may take before it counts as hanging; far more than a slow disk needs.
 const CALL_WITHIN: Duration = Duration::from_secs(20);
@@ -35,7 +33,7 @@ pub(super) struct Player {
     pub(super) moves: usize,
     ids: u64,
     /// The ids of deleted events, which may come again.
-    free_ids: Vec<String>,
+    pub(super) free_ids: Vec<String>,
     /// The sentence that the current call is about.
     about: usize,
     calls: Vec<Call>,
@@ -149,7 +147,7 @@ impl Player {
         self.model.of(s)
     }
 
-    fn new_id(&mut self, s: &str) -> String {
+    pub(super) fn new_id(&mut self, s: &str) -> String {
         if self.rng.u8(..20) == 0
             && let Some(id) = self.free_ids.pop()
         {
@@ -160,154 +158,10 @@ impl Player {
     }
 
     /// The id of an event that is held, of any session; among the newest, which no store evicts.
-    fn known_id(&mut self) -> Option<String> {
+    pub(super) fn known_id(&mut self) -> Option<String> {
         let newest = self.model.sessions.values().flat_map(|kept| kept.events.iter().rev().take(20));
         let ids: Vec<_> = newest.map(|event| event.id.clone()).collect();
         (!ids.is_empty()).then(|| ids[self.rng.usize(..ids.len())].clone())
-    }
-
-    async fn inserts(&mut self, s: &str) -> Outcome {
-        let (id, next) = (self.new_id(s), self.kept(s).next_index());
-        let event = dice::event(&mut self.rng, s, id, next);
-        self.inserts_one(event).await
-    }
-
-    async fn inserts_what_is_refused(&mut self, s: &str) -> Outcome {
-        let next = self.kept(s).next_index();
-        let known = self.known_id().filter(|_| self.rng.bool());
-        let id = match known {
-            Some(id) => id,
-            None => self.new_id(s),
-        };
-        let first = match self.rng.u8(..5) {
-            0 => 1,
-            1 => next - 1,
-            2 => next,
-            3 => next + 1,
-            _ => self.rng.u64(..next + 9),
-        };
-        let event = dice::event(&mut self.rng, s, id, first);
-        self.inserts_one(event).await
-    }
-
-    async fn inserts_one(&mut self, event: SessionEvent) -> Outcome {
-        let s = event.session_id.clone();
-        let call = format!("insert_event({})", shown(from_ref(&event)));
-        self.note(&s, call.clone());
-        let want = self.model.insert(event.clone());
-        let subject = self.handle(about(want));
-        let got = subject.store.insert_event(&s, event).await;
-        subject.equal(&subject.ok(got, &call)?, &want, &call)
-    }
-
-    async fn inserts_many(&mut self, s: &str) -> Outcome {
-        let mut next = self.kept(s).next_index();
-        let mut batch = Vec::new();
-        for _ in 0..self.rng.usize(..12) {
-            let id = self.new_id(s);
-            let event = dice::event(&mut self.rng, s, id, next);
-            next = event.event_index + 1;
-            batch.push(event);
-        }
-        if !batch.is_empty() && self.rng.u8(..3) == 0 {
-            let at = self.rng.usize(..batch.len());
-            match (self.rng.u8(..4), self.known_id()) {
-                (0, Some(id)) => batch[at].id = id,
-                // Those after it would fit, and must not be stored.
-                (1, Some(id)) => {
-                    let index = batch[at].first_index();
-                    batch.insert(at, dice::event_to(&mut self.rng, s, id, index));
-                }
-                (2, _) => batch[at].id = batch[self.rng.usize(..batch.len())].id.clone(),
-                _ => drop(batch.remove(at)),
-            }
-        }
-        let call = format!("insert_events({})", shown(&batch));
-        self.note(s, call.clone());
-        let want = self.model.insert_all(batch.clone());
-        let subject = self.handle(if want == Inserted::Stored { 4 } else { 9 });
-        let got = subject.store.insert_events(s, batch).await;
-        subject.equal(&subject.ok(got, &call)?, &want, &call)
-    }
-
-    async fn folds(&mut self, s: &str) -> Outcome {
-        let subject = self.handle(22);
-        let Some(upkeep) = subject.store.upkeep() else { return Ok(()) };
-        let kept = self.model.of(s);
-        // Of the newer half, which no store evicts; mostly from the begin of an event to the end of one.
-        let half = &kept.events[kept.events.len() / 2..];
-        let next = kept.next_index();
-        let (mut first, mut last) = match half.len() {
-            0 => (next, next),
-            len => {
-                let at = self.rng.usize(..len);
-                let to = (at + self.rng.usize(..8)).min(len - 1);
-                (half[at].first_index(), half[to].event_index)
-            }
-        };
-        match self.rng.u8(..8) {
-            0 => first = first.saturating_sub(self.rng.u64(..3)),
-            1 => last += self.rng.u64(..3),
-            2 => first = (first + 1).min(last),
-            _ => {}
-        }
-        let known = self.known_id().filter(|_| self.rng.u8(..10) == 0);
-        let id = known.unwrap_or_else(|| self.new_id(s));
-        let folded = dice::event_to(&mut self.rng, s, id, last).standing_from(first);
-        let call = format!("fold({})", shown(from_ref(&folded)));
-        self.note(s, call.clone());
-        let want = self.model.fold(folded.clone());
-        subject.equal(&subject.ok(upkeep.fold(s, folded).await, &call)?, &want, &call)
-    }
-
-    async fn measures(&mut self, s: &str) -> Outcome {
-        let subject = self.handle(23);
-        let Some(upkeep) = subject.store.upkeep() else { return Ok(()) };
-        if self.rng.u8(..6) == 0 {
-            self.note_of_all("vacuum()".to_owned());
-            subject.ok(upkeep.vacuum().await, "vacuum")?;
-        }
-        self.note(s, "usage()".to_owned());
-        let want = self.kept(s).usage();
-        subject.equal(&subject.ok(upkeep.usage(s).await, "usage")?, &want, &format!("usage({s:?})"))
-    }
-
-    async fn updates(&mut self, s: &str) -> Outcome {
-        let record = dice::record(&mut self.rng, s, &self.agents);
-        self.note(s, format!("update_session of {record:?}"));
-        self.handle(1).update(record.clone()).await?;
-        self.kept(s).record = Some(record);
-        Ok(())
-    }
-
-    async fn deletes(&mut self, s: &str) -> Outcome {
-        self.note(s, "delete_session()".to_owned());
-        let subject = self.handle(15);
-        subject.ok(subject.store.delete_session(s).await, "delete_session")?;
-        let gone = std::mem::take(self.kept(s));
-        self.free_ids.extend(gone.events.into_iter().map(|event| event.id));
-        Ok(())
-    }
-
-    async fn gets(&mut self, s: &str) -> Outcome {
-        self.note(s, "get_session()".to_owned());
-        let want = self.kept(s).record.clone();
-        self.handle(2).record(s, want).await
-    }
-
-    async fn is_told(&mut self, s: &str) -> Outcome {
-        let subject = self.handle(24);
-        let last = self.kept(s).next_index() - 1;
-        let (Some(follow), 1..) = (subject.store.follow(), last) else { return Ok(()) };
-        let after = self.rng.u64(..last);
-        let call = format!("changed(after {after})");
-        self.note(s, call.clone());
-        let got = subject.ok(follow.changed(s, after).await, &call)?;
-        subject.equal(
-            &(got > after && got <= last),
-            &true,
-            &format!("{call} gives {got}, and the last is {last}"),
-        )
     }
 
     /// Lets the model forget what the store has evicted, which must be the oldest of a session or all of it.
@@ -339,21 +193,4 @@ impl Player {
         }
         Ok(())
     }
-}
-
-/// The sentence that says this of an insert.
-fn about(inserted: Inserted) -> usize {
-    match inserted {
-        Inserted::Duplicate => 5,
-        Inserted::Stored | Inserted::Conflict { .. } => 4,
-    }
-}
-
-/// The ids and indexes of these events.
-fn shown(events: &[SessionEvent]) -> String {
-    let shown = events.iter().map(|event| match event.folded_from {
-        None => format!("{:?} at {}", event.id, event.event_index),
-        Some(first) => format!("{:?} at {first} to {}", event.id, event.event_index),
-    });
-    shown.collect::<Vec<_>>().join(", ")
 }

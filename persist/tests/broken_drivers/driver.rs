@@ -60,6 +60,7 @@ impl SessionPersistDriver for Driver {
         let all = Capabilities::new().multi_process().leases().follows().upkeep();
         match self.fault {
             PromisesToBeDurable => all.durable(),
+            GivesMoreThanItPromises => Capabilities::new().leases().follows(),
             EvictsInSecret => all,
             _ if self.fault.evicts() => all.evicts(),
             _ => all,
@@ -215,7 +216,7 @@ impl SessionPersistDriver for Driver {
     }
 
     fn leases(&self) -> Option<&dyn SessionLease> {
-        Some(self)
+        (self.fault != PromisesMoreThanItGives).then_some(self as _)
     }
 
     fn follow(&self) -> Option<&dyn SessionFollow> {

@@ -103,6 +103,9 @@ pub(crate) enum Fault {
     HoldsWhatExpired,
     HoldsWhatWasReleased,
     ForgetsRenewals,
+
+    PromisesMoreThanItGives,
+    GivesMoreThanItPromises,
 }
 
 use Fault::*;

@@ -85,6 +85,16 @@ async fn each_fault_is_found() {
 }
 
 #[tokio::test]
+async fn every_case_asks_for_just_the_parts_that_are_promised() {
+    for (fault, part) in [(PromisesMoreThanItGives, "leases()"), (GivesMoreThanItPromises, "upkeep()")] {
+        for case in CASES {
+            let error = (case.run)(&Broken::new(fault)).await.unwrap_err();
+            assert!(error.detail().contains(part), "{fault:?} in {}: {error}", case.name);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_failure_names_the_sentence() {
     let report = run_all(|| Broken::new(AcceptsHoles)).await;
     let shown = report.to_string();
