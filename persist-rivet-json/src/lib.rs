@@ -17,11 +17,12 @@
 //! ```
 //!
 //! # Where it is kept
-//! An [`ActorState`] stands for the state. There are three, and one of your own takes twenty lines:
+//! An [`ActorState`] stands for the state. There are four, and one of your own takes twenty lines:
 //! - [`ValueState`], a value in the process. You save it; it is not durable.
 //! - [`FileState`], a JSON file that is replaced as a whole. What an insert returned for is on the disk
 //!   after the process or the machine died. Many inserts at once share a save, and each returns after the
 //!   one that has it. [`open_file`](RivetJsonSessionPersistDriver::open_file) is the short way to it.
+//! - `CborState`, with the feature `cbor`: one CBOR object in the process, as actors of Rivet save it.
 //! - `RivetActorState` in the crate `sandbox-agent-persist-rivet-actor`, the state of a Rivet actor.
 //!
 //! The driver keeps sessions and events in a form of its own and the state asks for their JSON when it

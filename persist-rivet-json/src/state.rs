@@ -143,7 +143,8 @@ impl Content {
         self.store().bytes()
     }
 
-    /// How many bytes it may come to have: [`RivetJsonOptions::max_bytes`](crate::RivetJsonOptions::max_bytes).
+    /// How many bytes it may come to have, by
+    /// [`RivetJsonOptions::max_bytes`](crate::RivetJsonOptions::max_bytes).
     pub fn most_bytes(&self) -> usize {
         self.store().options.max_bytes
     }

@@ -13,8 +13,8 @@ use crate::{ActorState, Content};
 /// A state that is a value in the process: for tests, and for whoever saves it in a way of their own.
 ///
 /// Clones are handles of the same state. When a second driver is opened on a key, it takes over what
-/// the first one has, whose writes are `Fenced` errors from then on. It is not durable: what [`value`](Self::value) gives is what
-/// there is to save.
+/// the first one has, whose writes are `Fenced` errors from then on. It is not durable: what
+/// [`value`](Self::value) gives is what there is to save.
 #[derive(Clone, Default)]
 pub struct ValueState {
     parts: Arc<Mutex<Parts>>,

@@ -18,6 +18,7 @@ mod chaos;
 mod command;
 mod crash;
 mod crates;
+mod engine;
 mod examples;
 mod fuzz;
 mod mutants;

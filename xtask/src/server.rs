@@ -53,20 +53,20 @@ fn platform_package() -> Result<String> {
 }
 
 /// Asks the program itself, so that a half-done or foreign install is never taken for the server.
-fn is_version(program: &Path, version: &str) -> bool {
+pub(crate) fn is_version(program: &Path, version: &str) -> bool {
     Command::new(program).arg("--version").stdin(Stdio::null()).output().is_ok_and(|output| {
         String::from_utf8_lossy(&output.stdout).split_whitespace().any(|word| word == version)
     })
 }
 
 #[cfg(unix)]
-fn make_executable(program: &Path) -> Result<()> {
+pub(crate) fn make_executable(program: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(program, fs::Permissions::from_mode(0o755))
         .with_context(|| format!("npm brought no {}", program.display()))
 }
 
 #[cfg(not(unix))]
-fn make_executable(_program: &Path) -> Result<()> {
+pub(crate) fn make_executable(_program: &Path) -> Result<()> {
     Ok(())
 }

@@ -32,12 +32,12 @@
 //! ```
 //!
 //! # When it is saved
-//! By default a change asks for a save, and returns. The engine makes one at most once a second, for which
-//! the actor gets `SerializeState`. What was changed since the last one is lost if the process dies, so that the
-//! driver does not call itself durable.
+//! By default a change asks for a save, and returns. The engine makes one at most once a second, for
+//! which the actor gets `SerializeState`. What was changed since the last one is lost if the process
+//! dies, so that the driver does not call itself durable.
 //!
-//! With [`durable`](RivetActorState::durable) each change returns after a save of its own, which many
-//! changes at once share: some 10 ms each.
+//! With [`durable`](RivetActorState::durable) each change returns after a save that has it, which many
+//! changes at once share.
 //!
 //! # How large it may be
 //! The engine never saves a state of more than 131,072 bytes, and only its log says so. So the state

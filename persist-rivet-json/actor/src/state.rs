@@ -67,7 +67,8 @@ impl RivetActorState {
     /// Saves the state, as an actor does before it stops. Bounded by 10 s.
     ///
     /// # Errors
-    /// `Unavailable`: it could not be saved, or not in time. `Fenced`: somebody else has changed what is saved.
+    /// `Unavailable`: it could not be saved, or not in time. `Fenced`: somebody else has changed what is
+    /// saved.
     pub async fn flush(&self) -> Result<(), PersistError> {
         self.save_within(LAST_SAVE).await
     }

@@ -81,7 +81,8 @@ where
     let registry = tokio::spawn(registry.serve_with_config(config, stop.clone()));
 
     let actors = Actors { url: engine.url.clone(), http, started };
-    let played = tokio::spawn(scenario(actors)).await;
+    let scenario = timeout(PATIENCE, scenario(actors));
+    let played = tokio::spawn(async { scenario.await.expect("the scenario has come to its end") }).await;
     stop.cancel();
     timeout(PATIENCE, registry).await.unwrap().unwrap().unwrap();
     drop((engine, alone));

@@ -78,7 +78,8 @@ async fn sleeps_and_wakes(mut actors: Actors) {
         content["events"]["s"][49],
         json!({ "id": "e50", "eventIndex": 50, "sessionId": "s", "createdAt": 1_700_000_000_000f64,
             "connectionId": "c", "sender": "agent",
-            "payload": { "jsonrpc": "2.0", "method": "session/update", "params": { "n": 0.5, "text": "é\n" } } })
+            "payload": { "jsonrpc": "2.0", "method": "session/update",
+                "params": { "n": 0.5, "text": "é\n" } } })
     );
     assert_eq!(content["evicted"], json!({}));
 

@@ -1,0 +1,71 @@
+//! The actor engine, from npm, and the tests of the package whose actors run in it.
+
+use std::env::consts::{ARCH, OS};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command;
+use crate::npm::Pinned;
+use crate::server::{is_version, make_executable};
+use crate::workspace::Workspace;
+
+const ENGINE: Pinned = Pinned {
+    manifest: include_str!("../engine/package.json"),
+    lock: include_str!("../engine/package-lock.json"),
+};
+/// The package of this platform, for that of all names some which the registry may not have.
+const PACKAGE: &str = "@rivetkit/engine-cli-linux-x64-musl";
+/// Where the tests look for it.
+const VARIABLE: &str = "RIVET_ENGINE_BIN";
+/// A workspace of its own, below this one.
+const ACTORS: &str = "persist-rivet-json/actor";
+
+/// Checks that package as the gate does the others, and runs its tests in the engine.
+pub(crate) fn part(workspace: &Workspace) -> Result<()> {
+    let engine = installed(workspace)?;
+    let cargo = |args: &[&str]| {
+        let mut cargo = command::cargo();
+        cargo
+            .current_dir(workspace.root().join(ACTORS))
+            // Its features are others, so that it would build again what this workspace has built.
+            .env("CARGO_TARGET_DIR", workspace.metadata.target_directory.join("actors"))
+            .env(VARIABLE, &engine)
+            .args(args);
+        cargo
+    };
+    let strict = ["--", "-D", "warnings"];
+    command::run(&mut cargo(&["fmt", "--check"]))?;
+    command::run(&mut cargo(&[&["clippy", "--locked", "--all-targets"][..], &strict].concat()))?;
+    command::run(cargo(&["doc", "--locked", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    command::run(&mut cargo(&["test", "--locked", "--lib", "--tests", "--", "--include-ignored"]))?;
+    command::run(&mut cargo(&["test", "--locked", "--doc"]))
+}
+
+/// The engine's program, installed at the pinned version if it isn't there yet.
+fn installed(workspace: &Workspace) -> Result<PathBuf> {
+    if (OS, ARCH) != ("linux", "x86_64") {
+        bail!("no engine is pinned for {OS} on {ARCH}: run this on Linux, x86-64");
+    }
+    let version = pinned_version()?;
+    let folder = workspace.tools().join("rivet-engine");
+    let program = folder.join("node_modules").join(PACKAGE).join("rivet-engine");
+    if !is_version(&program, &version) {
+        ENGINE.install(&folder).context("the actor engine comes from npm")?;
+        make_executable(&program)?;
+        if !is_version(&program, &version) {
+            bail!("npm installed {PACKAGE}@{version}, but {} isn't that engine", program.display());
+        }
+    }
+    Ok(program)
+}
+
+/// The version in `xtask/engine/package.json`, the only place that names it.
+fn pinned_version() -> Result<String> {
+    let manifest: serde_json::Value =
+        serde_json::from_str(ENGINE.manifest).context("xtask/engine/package.json isn't JSON")?;
+    manifest["dependencies"][PACKAGE]
+        .as_str()
+        .map(str::to_owned)
+        .with_context(|| format!("xtask/engine/package.json doesn't pin {PACKAGE}"))
+}
