@@ -131,7 +131,9 @@ fn cut(event: &SessionEvent, from: u64, to: u64) -> Option<SessionEvent> {
     let lengths = lengths?;
     let first = event.first_index();
     let range = usize::try_from(from - first).ok()?..usize::try_from(to - first + 1).ok()?;
-    if lengths.len() as u64 != event.event_index - first + 1 {
+    let whole = lengths.iter().try_fold(0usize, |sum, length| sum.checked_add(*length))?;
+    // Who changed the text, as redaction does, left lengths that cut it anywhere.
+    if lengths.len() as u64 != event.event_index - first + 1 || whole != text_mut(&mut envelope)?.len() {
         return None;
     }
     let skip: usize = lengths.get(..range.start)?.iter().sum();
