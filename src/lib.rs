@@ -93,6 +93,7 @@ mod markdown;
 mod metrics;
 mod session;
 mod sse;
+mod time;
 
 /// The types of the Agent Client Protocol, version 1.
 pub use agent_client_protocol_schema::v1 as acp_schema;

@@ -24,8 +24,8 @@ pub(crate) async fn migrate(client: &mut ClientWrapper, schema: &Schema) -> Resu
     // Another may have been faster.
     let from = version(transaction.client(), schema).await?;
     let s = &schema.quoted;
-    let there = transaction.query_one("SELECT to_regnamespace($1) IS NOT NULL", &[s]).await?;
-    if !there.try_get::<_, bool>(0)? {
+    let found = "SELECT FROM pg_namespace WHERE nspname = $1";
+    if transaction.query_opt(found, &[&schema.plain]).await?.is_none() {
         transaction.batch_execute(&format!("CREATE SCHEMA {s}")).await?;
     }
     for (version, migration) in (1..).zip(MIGRATIONS).skip(from) {
@@ -44,12 +44,14 @@ pub(crate) async fn migrate(client: &mut ClientWrapper, schema: &Schema) -> Resu
 
 /// The version of the tables; 0 where there are none.
 async fn version(client: &Client, schema: &Schema) -> Result<usize, Unfit> {
-    let table = format!("{}.schema_version", schema.quoted);
-    let there = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&table]).await?;
-    if !there.try_get::<_, bool>(0)? {
+    // A look at the catalog's own tables. What to_regclass knows may be older than the lock.
+    let found = "SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1 AND c.relname = 'schema_version'";
+    if client.query_opt(found, &[&schema.plain]).await?.is_none() {
         return Ok(0);
     }
-    let row = client.query_one(&format!("SELECT max(version) FROM {table}"), &[]).await?;
+    let version = format!("SELECT max(version) FROM {}.schema_version", schema.quoted);
+    let row = client.query_one(&version, &[]).await?;
     let version = row.try_get::<_, Option<i32>>(0)?.unwrap_or(0);
     let known = MIGRATIONS.len();
     usize::try_from(version).ok().filter(|version| *version <= known).ok_or_else(|| {

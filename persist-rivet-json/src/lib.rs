@@ -98,6 +98,9 @@ mod value_state;
 
 #[cfg(feature = "cbor")]
 pub use cbor_state::CborState;
+/// A member of a [`CborState`], or its name.
+#[cfg(feature = "cbor")]
+pub use ciborium::Value as CborValue;
 pub use driver::RivetJsonSessionPersistDriver;
 pub use file_state::FileState;
 pub use options::RivetJsonOptions;

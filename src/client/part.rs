@@ -17,7 +17,7 @@ impl SandboxAgent {
     /// [`resume_session`](Self::resume_session) opens it again.
     ///
     /// A process that was detached, by this SDK or another, is ended too.
-    /// Fails with [`SessionNotFound`](ErrorKind::SessionNotFound). Bounded by 3 s and
+    /// Fails with [`SessionNotFound`](crate::ErrorKind::SessionNotFound). Bounded by 3 s and
     /// [`Limits::store`](crate::Limits::store) for each of the store's calls, and before that by a call that
     /// is opening the session. Dropping the call does not take it back.
     pub async fn destroy_session(&self, id: &str) -> Result<()> {
@@ -69,7 +69,7 @@ impl SandboxAgent {
     /// Ends this SDK's agent processes, after storing what was received from them.
     ///
     /// Bounded by 3 s for the processes, 3 s more for sessions that are being opened, and
-    /// [`Limits::store`](crate::Limits::store) for the store. Whatever still runs ends with [`Closed`](ErrorKind::Closed), and so does
+    /// [`Limits::store`](crate::Limits::store) for the store. Whatever still runs ends with [`Closed`](crate::ErrorKind::Closed), and so does
     /// every later call that needs a session.
     /// Dropping the call leaves what was not reached to [`detach`](Self::detach).
     pub async fn close(&self) -> Result<()> {

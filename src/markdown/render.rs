@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
 use sandbox_agent_persist::envelope::{self, Kind};
 use sandbox_agent_persist::{Sender, SessionEvent, SessionRecord};
 use serde::Deserialize;
@@ -10,6 +9,7 @@ use serde_json::Value;
 
 use crate::acp_types::{ContentBlock, Plan, PlanEntryStatus, SessionUpdate, ToolCallContent, ToolCallStatus};
 use crate::session::{EventView, SessionEventExt, is_transcript};
+use crate::time;
 
 /// Tool calls whose title is remembered until they end; a loop gone wrong has more.
 const TOOLS: usize = 1_000;
@@ -38,9 +38,9 @@ pub(super) fn head(record: &SessionRecord) -> String {
     let mut fact = |name: &str, value: &str| text.push_str(&format!("- {name}: {}\n", line(value)));
     fact("Session", &record.id);
     fact("Agent", &record.agent);
-    fact("Created", &time(record.created_at));
+    fact("Created", &time::print(record.created_at));
     if let Some(at) = record.last_activity_at {
-        fact("Last activity", &time(at));
+        fact("Last activity", &time::print(at));
     }
     if let Some(cwd) = record.session_init.as_ref().and_then(|init| init["cwd"].as_str()) {
         fact("Working directory", cwd);
@@ -49,7 +49,7 @@ pub(super) fn head(record: &SessionRecord) -> String {
         fact("Tags", &record.tags.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
     }
     if let Some(at) = record.destroyed_at {
-        fact("Destroyed", &time(at));
+        fact("Destroyed", &time::print(at));
     }
     text
 }
@@ -263,10 +263,6 @@ fn content(block: &ContentBlock) -> String {
         ContentBlock::ResourceLink(link) => format!("[{}]({})", line(&link.name), line(&link.uri)),
         _ => "[a resource]".to_owned(),
     }
-}
-
-fn time(ms: i64) -> String {
-    Timestamp::from_millisecond(ms).map_or_else(|_| format!("{ms} ms"), |time| time.to_string())
 }
 
 /// The words in one line, so that they can't end the heading or item that they are in.

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
 use sandbox_agent_persist::{RawValue, SessionRecord};
 use serde::{Deserialize, Deserializer};
 
@@ -10,6 +9,7 @@ use super::core::SessionCore;
 use super::memo::Memo;
 use super::recorder::now_ms;
 use super::view::params;
+use crate::time;
 
 /// The update by which an agent says what its session is about.
 pub(super) const UPDATE: &str = "session_info_update";
@@ -45,11 +45,8 @@ impl News {
             updated_at: Option<String>,
         }
         let Some(Params { update }) = params(payload) else { return Self::default() };
-        let active_at = update.updated_at.and_then(|time| time.parse::<Timestamp>().ok());
-        Self {
-            title: update.title.map(|title| title.and_then(|title| shown(&title))),
-            active_at: active_at.map(Timestamp::as_millisecond),
-        }
+        let active_at = update.updated_at.and_then(|time| time::parse(&time));
+        Self { title: update.title.map(|title| title.and_then(|title| shown(&title))), active_at }
     }
 
     fn add(&mut self, newer: Self) {

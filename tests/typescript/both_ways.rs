@@ -1,12 +1,13 @@
 //! Sessions that go from one SDK to the other and back.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sandbox_agent_sdk::{ResumeOutcome, SandboxAgent, SessionEvent};
 use sandbox_agent_testkit::real::{RealServer, RealServerOptions};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::peer;
 use crate::seen::payload;
@@ -66,9 +67,9 @@ fn printed(events: &[SessionEvent]) -> Value {
     events.iter().map(print).collect()
 }
 
-async fn sessions_go_both_ways(kind: Kind) {
+async fn sessions_go_both_ways(kind: Kind) -> (TempDir, PathBuf) {
     let server = RealServer::start(RealServerOptions::new()).await.unwrap();
-    let (_folder, file) = kind.copy();
+    let (folder, file) = kind.copy();
     let first = ours(kind, &file, &server, "recall; say one of ours").await;
     assert_eq!(first.len(), 4);
 
@@ -94,10 +95,29 @@ async fn sessions_go_both_ways(kind: Kind) {
     let sessions = store.sessions().await;
     assert!(sessions.iter().all(|record| record.destroyed_at.is_none()), "resuming opened it again");
     store.close().await;
+    (folder, file)
 }
 
 #[tokio::test]
 #[ignore = "needs the real server and the TypeScript SDK: cargo xtask test"]
 async fn a_database_goes_both_ways() {
     sessions_go_both_ways(Kind::Sqlite).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the real server and the TypeScript SDK: cargo xtask test"]
+async fn a_state_goes_both_ways() {
+    let (_folder, file) = sessions_go_both_ways(Kind::State).await;
+    let state: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    assert_eq!(state["visits"], 2, "what is the actor's own stays");
+}
+
+#[tokio::test]
+#[ignore = "needs the real server: cargo xtask test"]
+async fn what_was_chosen_there_is_put_back_here() {
+    let server = RealServer::start(RealServerOptions::new()).await.unwrap();
+    let (_folder, file) = Kind::State.copy();
+    let grown = ours(Kind::State, &file, &server, "mode").await;
+    let set = |id: &str| grown[id].said.split(" config:").next().unwrap().to_owned();
+    assert_eq!([set("chosen"), set("turns")], ["mode: plan model: large", "mode: default model: small"]);
 }

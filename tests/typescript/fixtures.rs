@@ -40,6 +40,16 @@ async fn a_database_of_the_typescript_sdk_opens() {
     fixture_opens(Kind::Sqlite).await;
 }
 
+#[tokio::test]
+async fn a_state_of_the_typescript_sdk_opens() {
+    fixture_opens(Kind::State).await;
+    let (_folder, file) = Kind::State.copy();
+    let store = Kind::State.open(&file).await;
+    let chosen = store.driver.get_session("chosen").await.unwrap().unwrap();
+    assert_eq!(chosen.modes.unwrap()["currentModeId"], "plan");
+    assert_eq!(chosen.config_options.unwrap()[0]["currentValue"], "large");
+}
+
 async fn fixture_is_what_comes_again(kind: Kind) {
     let server = RealServer::start(RealServerOptions::new()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -62,4 +72,10 @@ async fn fixture_is_what_comes_again(kind: Kind) {
 #[ignore = "needs the real server and the TypeScript SDK: cargo xtask test"]
 async fn the_database_made_anew_is_the_one_that_was_committed() {
     fixture_is_what_comes_again(Kind::Sqlite).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the real server and the TypeScript SDK: cargo xtask test"]
+async fn the_state_made_anew_is_the_one_that_was_committed() {
+    fixture_is_what_comes_again(Kind::State).await;
 }

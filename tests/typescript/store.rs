@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sandbox_agent_persist_rivet_json::{FileState, RivetJsonOptions, RivetJsonSessionPersistDriver};
 use sandbox_agent_persist_sqlite::SqliteSessionPersistDriver;
 use sandbox_agent_sdk::{ListSessionsRequest, SessionPersistDriver, SessionRecord};
 use tempfile::TempDir;
@@ -10,12 +11,15 @@ use tempfile::TempDir;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     Sqlite,
+    /// The state of an actor, in a file.
+    State,
 }
 
 impl Kind {
     pub fn file(self) -> &'static str {
         match self {
             Self::Sqlite => "sessions.sqlite",
+            Self::State => "state.json",
         }
     }
 
@@ -37,7 +41,12 @@ impl Kind {
         match self {
             Self::Sqlite => {
                 let driver = SqliteSessionPersistDriver::open(file).await.unwrap();
-                Store { driver: Arc::new(driver.clone()), sqlite: driver }
+                Store { driver: Arc::new(driver.clone()), sqlite: Some(driver) }
+            }
+            Self::State => {
+                let (state, options) = (FileState::new(file).unwrap(), RivetJsonOptions::unlimited());
+                let driver = RivetJsonSessionPersistDriver::open_with_options(state, options).await.unwrap();
+                Store { driver: Arc::new(driver), sqlite: None }
             }
         }
     }
@@ -46,7 +55,7 @@ impl Kind {
 /// An open one.
 pub struct Store {
     pub driver: Arc<dyn SessionPersistDriver>,
-    sqlite: SqliteSessionPersistDriver,
+    sqlite: Option<SqliteSessionPersistDriver>,
 }
 
 impl Store {
@@ -55,6 +64,8 @@ impl Store {
     }
 
     pub async fn close(self) {
-        self.sqlite.close().await.unwrap();
+        if let Some(sqlite) = self.sqlite {
+            sqlite.close().await.unwrap();
+        }
     }
 }

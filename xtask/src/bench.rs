@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::parts::scripted_agent;
+use crate::postgres::Postgres;
 use crate::sandbox::{AGENT, Sandbox};
 use crate::workspace::{BENCHES, Workspace};
 use crate::{command, peer, server};
@@ -45,5 +46,6 @@ pub(crate) fn run(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
     let second = Sandbox::start(&server, &agent)?;
     bench.env("SANDBOX_AGENT_SECOND_URL", second.url());
     bench.env("BENCH_FOLDER", workspace.metadata.target_directory.join("bench"));
-    command::run(bench.args(&options.args))
+    let postgres = Postgres::start()?;
+    command::run(postgres.shown_to(bench.args(&options.args)))
 }

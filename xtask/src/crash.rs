@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::command;
+use crate::postgres::Postgres;
 use crate::workspace::{CHAOS, Workspace};
 
 const PROGRAM: &str = "crash";
@@ -22,5 +23,7 @@ pub(crate) fn run(workspace: &Workspace, options: &CrashOptions) -> Result<()> {
     // Beside what is built: on a disk, which what is in memory alone is not.
     let folder = workspace.metadata.target_directory.join("crash");
     let mut crash = Command::new(program);
-    command::run(crash.args(["--folder", folder.as_str()]).args(&options.args))
+    crash.args(["--folder", folder.as_str()]).args(&options.args);
+    let postgres = Postgres::start()?;
+    command::run(postgres.shown_to(&mut crash))
 }

@@ -2,4 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod conformance;
+mod following;
+mod leases;
+mod migrations;
+mod processes;
+mod rows;
 mod scratch;
+mod secrets;
+mod waits;

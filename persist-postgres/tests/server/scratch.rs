@@ -18,6 +18,18 @@ pub(crate) fn url() -> String {
         .expect("set SANDBOX_AGENT_POSTGRES_URL, or run `cargo xtask postgres -- cargo test …`")
 }
 
+/// The same with more parameters, such as `application_name=x`.
+pub(crate) fn url_with(parameters: &str) -> String {
+    format!("{}?{parameters}", url())
+}
+
+/// The same with another user, who has this password.
+pub(crate) fn url_as(user: &str, password: &str) -> String {
+    let url = url();
+    let (_, server) = url.rsplit_once('@').unwrap();
+    format!("postgres://{user}:{password}@{server}")
+}
+
 /// A schema that is dropped with this.
 pub(crate) struct Scratch {
     pub(crate) schema: String,
@@ -37,6 +49,19 @@ impl Scratch {
 
     pub(crate) async fn connect(&self) -> PostgresSessionPersistDriver {
         PostgresSessionPersistDriver::connect_with_options(&url(), self.options()).await.unwrap()
+    }
+
+    /// A driver whose connections the server lists by the schema's name.
+    pub(crate) async fn connect_by_name(&self) -> PostgresSessionPersistDriver {
+        let url = url_with(&format!("application_name={}", self.schema));
+        PostgresSessionPersistDriver::connect_with_options(&url, self.options()).await.unwrap()
+    }
+
+    /// The connections of drivers that were connected by name.
+    pub(crate) async fn backends(&self) -> Vec<i32> {
+        let sql = "SELECT pid FROM pg_stat_activity WHERE application_name = $1";
+        let rows = raw().await.query(sql, &[&self.schema]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
     }
 
     /// Runs statements in which `{s}` stands for the schema.
@@ -71,8 +96,8 @@ pub(crate) fn event(session_id: &str, index: u64) -> SessionEvent {
 }
 
 pub(crate) fn named(session_id: &str, index: u64, id: &str) -> SessionEvent {
-    let payload = format!(r#"{{"id":{id:?},"text":"{}"}}"#, "x".repeat(300));
-    let payload = RawValue::from_string(payload).unwrap();
+    let payload = serde_json::json!({"id": id, "text": "x".repeat(300)});
+    let payload = RawValue::from_string(payload.to_string()).unwrap();
     SessionEvent::new(id, index, session_id, 0, "c", Sender::Agent, payload)
 }
 
@@ -88,6 +113,16 @@ pub(crate) async fn stored(
 pub(crate) async fn held(store: &dyn SessionPersistDriver, session_id: &str) -> Vec<SessionEvent> {
     let request = ListEventsRequest::new(session_id).limit(1_000_000);
     store.list_events(request).await.unwrap().items
+}
+
+/// Returns when it holds.
+pub(crate) async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    waited.await.unwrap_or_else(|_| panic!("not within a minute: {what}"));
 }
 
 pub(crate) async fn in_time<T>(what: impl Future<Output = T>) -> T {

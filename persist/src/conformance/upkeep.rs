@@ -149,8 +149,8 @@ async fn between_pages(subject: &Subject, upkeep: &dyn SessionUpkeep) -> Outcome
 
 /// Whoever reads while others fold and insert sees whole sessions.
 async fn with_others(subject: &Subject, upkeep: &dyn SessionUpkeep) -> Outcome {
-    const FIRST: u64 = 256;
-    const LAST: u64 = 320;
+    const FIRST: u64 = 128;
+    const LAST: u64 = 160;
     let s = "busy";
     subject.insert_all(events(s, 1..=FIRST), Inserted::Stored, "new").await?;
     let done = Arc::new(AtomicBool::new(false));
@@ -176,7 +176,7 @@ async fn with_others(subject: &Subject, upkeep: &dyn SessionUpkeep) -> Outcome {
     // First two events each, then two of these runs, and so on: many folds, so that readers meet some,
     // and a reader for each.
     let mut held = events(s, 1..=LAST);
-    let widths = (1..=8).map(|halves| 1 << halves);
+    let widths = (1..=7).map(|halves| 1 << halves);
     for (first, last) in
         widths.flat_map(|width| (1..FIRST).step_by(width).zip((0..=FIRST).step_by(width).skip(1)))
     {

@@ -1,6 +1,7 @@
 //! What every measure is given.
 
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -9,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::Part;
 use crate::child::{Child, Filled};
+use crate::place::Place;
 
 /// The session that is long.
 pub(crate) const LONG: &str = "long";
@@ -28,6 +30,9 @@ pub(crate) struct Options {
     /// The folder with the TypeScript SDK and its program
     #[arg(long, env = "TYPESCRIPT_PEER")]
     peer: PathBuf,
+    /// Where a PostgreSQL server is, in which schemas can be made
+    #[arg(long, env = "SANDBOX_AGENT_POSTGRES_URL")]
+    pub(crate) postgres: String,
     /// Where the stores are made, and removed in the end: on a disk, for what is measured is durable
     #[arg(long, env = "BENCH_FOLDER")]
     folder: PathBuf,
@@ -57,14 +62,22 @@ pub(crate) struct Bench {
     pub(crate) options: Options,
     pub(crate) peer: Peer,
     folder: TempDir,
-    long: Option<Filled>,
+    /// Tells the schemas of this run from those of others.
+    run: u32,
+    filled: HashMap<&'static str, Filled>,
 }
 
 impl Bench {
     pub(crate) fn new(options: Options) -> Result<Self> {
         std::fs::create_dir_all(&options.folder)?;
         let folder = tempfile::tempdir_in(&options.folder).context("can't make a folder for the stores")?;
-        Ok(Self { peer: Peer::new(&options.peer), options, folder, long: None })
+        Ok(Self {
+            peer: Peer::new(&options.peer),
+            options,
+            folder,
+            run: std::process::id(),
+            filled: HashMap::new(),
+        })
     }
 
     pub(crate) fn wants(&self, part: Part) -> bool {
@@ -75,27 +88,30 @@ impl Bench {
         self.folder.path().join(name)
     }
 
-    /// The SQLite file with the long session, made by a process of its own when it is first asked for.
-    pub(crate) async fn long_file(&mut self) -> Result<PathBuf> {
-        let file = self.file("long.sqlite");
-        self.long_filled(&file).await?;
-        Ok(file)
+    /// A schema of the PostgreSQL server that nothing else uses.
+    pub(crate) fn schema(&self, name: &str) -> Place {
+        Place::Postgres { url: self.options.postgres.clone(), schema: format!("{name}_{}", self.run) }
     }
 
-    /// What became of that process.
-    pub(crate) async fn long_filled(&mut self, file: &Path) -> Result<Filled> {
-        if let Some(filled) = self.long {
-            return Ok(filled);
+    /// Where SQLite has the long session, once it was [filled](Self::filled).
+    pub(crate) fn long_file(&self) -> PathBuf {
+        self.file("long.sqlite")
+    }
+
+    /// The stores that have the long session, once they were filled.
+    pub(crate) fn long_stores(&self) -> [Place; 2] {
+        [Place::Sqlite(self.long_file()), self.schema("long")]
+    }
+
+    /// Lets a process of its own store the long session there, unless one did.
+    pub(crate) async fn filled(&mut self, place: &Place) -> Result<Filled> {
+        if let Some(filled) = self.filled.get(place.name()) {
+            return Ok(*filled);
         }
-        let agent = self.options.agent.clone();
-        let fill = Child::Fill {
-            file: file.to_owned(),
-            agent,
-            session: LONG.to_owned(),
-            events: self.options.events,
-        };
+        let (place_there, agent, events) = (place.clone(), self.options.agent.clone(), self.options.events);
+        let fill = Child::Fill { place: place_there, agent, session: LONG.to_owned(), events };
         let filled = fill.start()?.wait().await?;
-        self.long = Some(filled);
+        self.filled.insert(place.name(), filled);
         Ok(filled)
     }
 }

@@ -1,17 +1,16 @@
 //! What the bench has a process of its own for: this program, started again.
 
-use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 use sandbox_agent_benches::record;
-use sandbox_agent_persist_sqlite::SqliteSessionPersistDriver;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{self, ChildStdin, ChildStdout, Command};
 
 use crate::memory;
+use crate::place::Place;
 use crate::writers;
 
 /// Tells the started program what to do.
@@ -20,8 +19,8 @@ const VARIABLE: &str = "STORE_BENCH_CHILD";
 /// What a started program does. It prints one line of JSON for each thing that it has to say.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Child {
-    /// Fills a SQLite file.
-    Fill { file: PathBuf, agent: String, session: String, events: u64 },
+    /// Fills a store.
+    Fill { place: Place, agent: String, session: String, events: u64 },
     /// Records a session that another process records too.
     Record(writers::Recording),
 }
@@ -45,11 +44,11 @@ impl Child {
 
     pub(crate) async fn run(self) -> Result<()> {
         match self {
-            Self::Fill { file, agent, session, events } => {
+            Self::Fill { place, agent, session, events } => {
                 let filled = memory::measured(async {
-                    let driver = SqliteSessionPersistDriver::open(&file).await?;
-                    record::make(&driver, &agent, &session, events, |_| ()).await?;
-                    Ok(driver.close().await?)
+                    let store = place.open().await?;
+                    record::make(&*store.driver, &agent, &session, events, |_| ()).await?;
+                    store.close().await
                 });
                 say(&filled.await?)
             }

@@ -14,9 +14,13 @@ mod bench;
 mod by_hand;
 mod child;
 mod commits;
+mod compaction;
 mod memory;
 mod pages;
+mod place;
+mod postgres;
 mod resume;
+mod state;
 mod typescript;
 mod wal;
 mod writers;
@@ -24,10 +28,14 @@ mod writers;
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub(crate) enum Part {
-    /// Batches of events
+    /// Batches of events, into SQLite
     Batches,
     /// One event at a time, of many sessions at once
     Commits,
+    /// Batches of events, into PostgreSQL
+    Postgres,
+    /// The state of an actor
+    State,
     /// A million events, and the memory that they take
     Memory,
     /// The first page and the last one
@@ -36,6 +44,8 @@ pub(crate) enum Part {
     Resume,
     /// Two processes that record one session
     Writers,
+    /// What folding saves
+    Compaction,
     /// The same work in the TypeScript SDK
     Typescript,
 }
@@ -64,10 +74,13 @@ async fn measured(part: Part, bench: &mut Bench) -> Result<Vec<Measure>> {
     match part {
         Part::Batches => batches::measures(bench).await,
         Part::Commits => commits::measures(bench).await,
+        Part::Postgres => postgres::measures(bench).await,
+        Part::State => state::measures(bench).await,
         Part::Memory => memory::measures(bench).await,
         Part::Pages => pages::measures(bench).await,
         Part::Resume => resume::measures(bench).await,
         Part::Writers => writers::measures(bench).await,
+        Part::Compaction => compaction::measures(bench).await,
         Part::Typescript => typescript::measures(bench).await,
     }
 }

@@ -7,17 +7,23 @@ use sandbox_agent_benches::report::Measure;
 
 use crate::bench::Bench;
 use crate::child::Filled;
+use crate::place::Place;
 
 const BAR: f64 = 32.0;
 const MIB: f64 = 1024.0 * 1024.0;
 
 pub(crate) async fn measures(bench: &mut Bench) -> Result<Vec<Measure>> {
-    let file = bench.file("long.sqlite");
-    let Filled { peak, seconds } = bench.long_filled(&file).await?;
     let events = bench.options.events;
-    eprintln!("{events} events in {seconds:.1} s");
-    let name = format!("SQLite: peak memory of a process that inserts {events} events, MiB");
-    Ok(vec![Measure::limited(name, peak as f64 / MIB, BAR)])
+    let mut places = bench.long_stores().to_vec();
+    places.push(Place::State(bench.file("long.json")));
+    let mut measures = Vec::new();
+    for place in places {
+        let Filled { peak, seconds } = bench.filled(&place).await?;
+        eprintln!("{}: {events} events in {seconds:.1} s", place.name());
+        let name = format!("{}: peak memory of a process that inserts {events} events, MiB", place.name());
+        measures.push(Measure::limited(name, peak as f64 / MIB, BAR));
+    }
+    Ok(measures)
 }
 
 /// Runs the work, and says what memory it took at most.

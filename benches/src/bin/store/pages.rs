@@ -1,11 +1,13 @@
 //! A page at the far end of a long session, beside the first one.
 
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
+use sandbox_agent_benches::record;
 use sandbox_agent_benches::report::{Measure, median};
-use sandbox_agent_persist::{ListEventsRequest, SessionPersistDriver};
-use sandbox_agent_persist_sqlite::SqliteSessionPersistDriver;
+use sandbox_agent_persist::{Inserted, ListEventsRequest, SessionPersistDriver};
+use sandbox_agent_persist_rivet_json::{FileState, RivetJsonOptions, RivetJsonSessionPersistDriver};
 
 use crate::bench::{Bench, LONG};
 
@@ -15,10 +17,27 @@ const PAGE: u64 = 100;
 const READS: usize = 201;
 
 pub(crate) async fn measures(bench: &mut Bench) -> Result<Vec<Measure>> {
-    let driver = SqliteSessionPersistDriver::open(bench.long_file().await?).await?;
-    let measure = measure("SQLite", &driver, bench.options.events).await?;
-    driver.close().await?;
-    Ok(vec![measure])
+    let events = bench.options.events;
+    let mut measures = Vec::new();
+    for place in bench.long_stores() {
+        bench.filled(&place).await?;
+        let store = place.open().await?;
+        measures.push(measure(place.name(), &*store.driver, events).await?);
+        store.close().await?;
+    }
+    let driver = unlimited(&bench.file("unlimited.json"), events).await?;
+    measures.push(measure("rivet-json, no limits", &driver, events).await?);
+    Ok(measures)
+}
+
+/// A state in a file that has all of the long session: stored at once, for each save writes all of it.
+async fn unlimited(file: &Path, events: u64) -> Result<RivetJsonSessionPersistDriver> {
+    let state = FileState::new(file)?;
+    let driver =
+        RivetJsonSessionPersistDriver::open_with_options(state, RivetJsonOptions::unlimited()).await?;
+    let all = record::batch(LONG, 1, events)?;
+    ensure!(driver.insert_events(LONG, all).await? == Inserted::Stored);
+    Ok(driver)
 }
 
 async fn measure(store: &str, driver: &dyn SessionPersistDriver, events: u64) -> Result<Measure> {

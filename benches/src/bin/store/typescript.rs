@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::bench::{Bench, LONG};
+use crate::place::Place;
 
 const BOUND: Duration = Duration::from_secs(120);
 const SESSION: &str = "resumed";
@@ -82,7 +83,8 @@ struct Pages {
 }
 
 async fn last_page(bench: &mut Bench) -> Result<Measure> {
-    let (file, events) = (bench.long_file().await?, bench.options.events);
+    let (file, events) = (bench.long_file(), bench.options.events);
+    bench.filled(&Place::Sqlite(file.clone())).await?;
     let parameters = json!({"file": file, "session": LONG, "events": events, "page": PAGE, "runs": READS});
     let typescript: Option<Pages> = bench.peer.run("pages", &parameters, BOUND).await?;
     let typescript = typescript.context("the TypeScript SDK's pages took more than two minutes")?;

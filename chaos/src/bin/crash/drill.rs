@@ -12,8 +12,6 @@ use crate::check::{Acknowledged, Wrong};
 use crate::stores::{Driver, Store};
 use crate::writer::{Told, Writer};
 
-/// So many writers are killed at one store, then it is read once more from the start, and the next begun.
-const KILLS: u64 = 25;
 /// The store is looked at after one kill in so many: a writer may also be the first to open it then.
 const LOOK: u64 = 2;
 /// A writer is killed when it was told at most so often that something is stored.
@@ -47,7 +45,7 @@ impl Drill {
     pub(crate) async fn run(&mut self, kills: u64) -> Result<()> {
         while self.kills < kills && self.is_clean() {
             let store = self.driver.store(self.folder.path(), self.kills);
-            self.store(&store, KILLS.min(kills - self.kills)).await?;
+            self.store(&store, self.driver.kills().min(kills - self.kills)).await?;
             eprintln!("{}", self.line());
         }
         if !self.is_clean() {
