@@ -108,6 +108,13 @@ async fn the_file_of_a_store_on_disk_has_none_of_it() {
     let store = SqliteSessionPersistDriver::open(&path).await.unwrap();
     let sessions = EncryptedDriver::new(store.clone(), keys());
     fill(&sessions, "s", 20).await;
+    // There and back, encrypted for each place.
+    let other = Memory::new();
+    assert_eq!(sessions.copy_to(&encrypted(&other)).all().await.unwrap().stored, 20);
+    sessions.delete_session("s").await.unwrap();
+    assert_eq!(encrypted(&other).copy_to(&sessions).all().await.unwrap().stored, 20);
+    assert_eq!(held(&sessions, "s").await, held(&encrypted(&other), "s").await);
+    assert_eq!(sessions.get_session("s").await.unwrap(), Some(record("s")));
     store.close().await.unwrap();
     let bytes = std::fs::read(&path).unwrap();
     let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());

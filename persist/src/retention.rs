@@ -214,7 +214,6 @@ pub struct Spared {
 /// What [`prune`] did, or would do.
 #[derive(Debug, Default)]
 #[non_exhaustive]
-#[must_use = "it tells of sessions that could not be deleted"]
 pub struct PruneReport {
     /// Those that were deleted, or would be, idle longest first.
     pub pruned: Vec<Pruned>,

@@ -165,7 +165,7 @@ async fn what_comes_to_life_or_goes_between_any_two_calls_is_no_error() {
     let limits = retention().older_than(days(35));
     let calls = {
         let store = Faulty::new(&five().await, Fault::Nothing);
-        let _ = store.prune(&limits).await.unwrap();
+        store.prune(&limits).await.unwrap();
         store.calls()
     };
     let mut stayed = 0;
@@ -191,7 +191,7 @@ async fn what_comes_to_life_or_goes_between_any_two_calls_is_no_error() {
             event.created_at = NOW - DAY;
             let _ = store.insert_event("b", event).await.unwrap();
         });
-        let _ = woken.prune(&limits).await.unwrap();
+        woken.prune(&limits).await.unwrap();
         assert!(call == calls || held(&store, "b").await.len() == 3, "woken before call {call}");
 
         // It is not one of those that were asked for any more.
@@ -201,7 +201,7 @@ async fn what_comes_to_life_or_goes_between_any_two_calls_is_no_error() {
             record.archived_at = Some(NOW);
             store.update_session(record).await.unwrap();
         });
-        let _ = archived.prune(&limits.clone().among(SessionFilter::new().archived(false))).await.unwrap();
+        archived.prune(&limits.clone().among(SessionFilter::new().archived(false))).await.unwrap();
         let looked_at_again = calls - 3;
         assert_eq!(
             held(&store, "b").await.len() == 2,
@@ -248,7 +248,7 @@ async fn a_store_that_fails_at_any_call_is_pruned_by_the_next() {
     let limits = retention().older_than(days(25)).max_bytes(800);
     let whole = {
         let store = five().await;
-        let _ = store.prune(&limits).await.unwrap();
+        store.prune(&limits).await.unwrap();
         ids(&store).await
     };
     for done in [false, true] {
@@ -259,7 +259,7 @@ async fn a_store_that_fails_at_any_call_is_pruned_by_the_next() {
                 Ok(_) => break,
                 Err(error) => assert!(error.is_unavailable(), "{error}"),
             }
-            let _ = store.prune(&limits).await.unwrap();
+            store.prune(&limits).await.unwrap();
             assert_eq!(ids(&store).await, whole, "failed at call {call}");
         }
     }
