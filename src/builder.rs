@@ -21,6 +21,9 @@ use crate::sse::Reconnect;
 /// One health check takes no longer: a server that boots may accept a connection and say nothing.
 const HEALTH: Duration = Duration::from_secs(5);
 
+/// A store on another machine takes some time for each renewal.
+const SHORTEST_LEASE: Duration = Duration::from_millis(100);
+
 /// What a [`SandboxAgent`] is made with.
 ///
 /// ```no_run
@@ -104,8 +107,8 @@ impl SandboxAgentBuilder {
     /// [take it over](SandboxAgent::take_over_session). The name has to be one that no other running SDK
     /// has, such as host and process: who comes again under a name gets its sessions back at once. The
     /// session is let go of when it is closed, detached or destroyed, and [`Limits::lease`] (30 s) after
-    /// the SDK died. Needs a store with [leases](sandbox_agent_persist::SessionLease); every SDK on
-    /// the store has to hold its sessions, or is refused what others hold.
+    /// the SDK died. Needs a store with [leases](sandbox_agent_persist::SessionLease); an SDK on the
+    /// store that holds no sessions is refused those that others hold.
     pub fn holder(mut self, name: impl Into<String>) -> Self {
         self.holder = Some(name.into().into());
         self
@@ -156,6 +159,16 @@ impl SandboxAgentBuilder {
                 return Err(Error::invalid(message));
             }
             _ => {}
+        }
+        if self.holder.is_some() && self.limits.lease < SHORTEST_LEASE {
+            let message = format!(
+                "a lease of {:?} ends before it is renewed; give `Limits::lease` at least {SHORTEST_LEASE:?}",
+                self.limits.lease
+            );
+            return Err(Error::invalid(message));
+        }
+        if self.limits.heartbeat.is_zero() {
+            return Err(Error::invalid("`Limits::heartbeat` is 0: every connection would count as dead"));
         }
         if self.compact && driver.upkeep().is_none() {
             let message = format!("{driver:?} folds no events; take a store that does, or don't compact");

@@ -222,6 +222,15 @@ impl fmt::Debug for Error {
 
 impl From<PersistError> for Error {
     fn from(error: PersistError) -> Self {
-        Self::new(ErrorKind::Persist(error.kind()), "the session store failed").with_source(error)
+        let message = match error.kind() {
+            PersistErrorKind::Fenced => "another SDK has the session: what this one writes is refused",
+            PersistErrorKind::Unavailable => "the session store is unavailable",
+            PersistErrorKind::TooLarge => "the session store takes nothing that large",
+            PersistErrorKind::Corrupt => "what the session store holds can't be read",
+            PersistErrorKind::Evicted { .. } => "the session store has dropped these events",
+            PersistErrorKind::InvalidCursor => "the session store did not give out this cursor",
+            _ => "the session store failed",
+        };
+        Self::new(ErrorKind::Persist(error.kind()), message).with_source(error)
     }
 }

@@ -17,6 +17,8 @@ pub const REPLAYED: &str = "_sandbox_agent/replayed";
 pub const EVICTED: &str = "_sandbox_agent/evicted";
 /// The server's own notification that the agent's process exited.
 pub const AGENT_EXITED: &str = "_adapter/agent_exited";
+/// The member of a payload or of a record's `extra` that holds what a layer encrypted.
+pub const ENCRYPTED: &str = "_sandboxAgentEncrypted";
 /// The request that begins a turn.
 pub const PROMPT: &str = "session/prompt";
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use sandbox_agent_persist::{ListPage, ListSessionsRequest, SessionRecord};
+use sandbox_agent_persist::{ListPage, ListSessionsRequest, PersistErrorKind, SessionRecord};
 
 use super::{SandboxAgent, not_found, open};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::session::{Claim, Compaction, compact, now_ms, set_title};
 
 impl SandboxAgent {
@@ -69,7 +69,11 @@ impl SandboxAgent {
     /// another SDK holds it. Bounded as [`destroy_session`](Self::destroy_session). Dropping the call does not take it back.
     pub async fn delete_session(&self, id: &str) -> Result<()> {
         let mut slot = self.slot(id)?.lock_owned().await;
-        let core = self.core(&mut slot, id).await?;
+        let core = match self.core(&mut slot, id).await {
+            // Then nothing tells of a process, and what can't be read can still be deleted.
+            Err(error) if *error.kind() == ErrorKind::Persist(PersistErrorKind::Corrupt) => None,
+            core => core?,
+        };
         let (store, id) = (self.shared.parts.store.clone(), id.to_owned());
         self.apart(async move {
             if let Some(core) = core {
@@ -86,7 +90,8 @@ impl SandboxAgent {
     }
 
     /// Folds the chunks of each message of a session's ended turns, as [`compact`](crate::SandboxAgentBuilder::compact)
-    /// does for turns that end.
+    /// does for turns that end. Of a turn that another SDK runs, what it has brought so far is folded, too,
+    /// which does no harm.
     ///
     /// Fails where the store has no [upkeep](sandbox_agent_persist::SessionUpkeep). Bounded by
     /// [`Limits::store`](crate::Limits::store) for each page and each run. Dropping the call leaves what was folded.
@@ -95,7 +100,10 @@ impl SandboxAgent {
         let core = open(&*self.slot(id)?.lock().await);
         match core {
             Some(core) => compact(&core.store, id, 0, core.last_of_ended_turns()).await,
-            None => compact(&self.shared.parts.store, id, 0, u64::MAX).await,
+            None => {
+                self.stored(id).await?.ok_or_else(|| not_found(id))?;
+                compact(&self.shared.parts.store, id, 0, u64::MAX).await
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sandbox_agent_persist::{ListEventsRequest, SessionRecord};
+use sandbox_agent_persist::{ListEventsRequest, SessionRecord, envelope};
 use serde_json::json;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -175,7 +175,7 @@ impl SandboxAgent {
         }
         let Some(record) = self.stored(id).await? else { return Ok(None) };
         replace(slot);
-        let core = SessionCore::start(self.shared.parts.clone(), record, PermissionPolicy::Ask).await?;
+        let core = SessionCore::start(self.shared.parts.clone(), record, PermissionPolicy::Ask, true).await?;
         *slot = Some(core.clone());
         Ok(Some(core))
     }
@@ -204,7 +204,7 @@ impl SandboxAgent {
     ) -> Result<Opened> {
         let mut record = SessionRecord::new(&request.id, &request.agent, now_ms());
         record.session_init = Some(json!(request.setup));
-        let core = SessionCore::start(self.shared.parts.clone(), record, request.permissions).await?;
+        let core = SessionCore::start(self.shared.parts.clone(), record, request.permissions, false).await?;
         let opening = self.handle(core.clone()).open(request.wish());
         let opened = dropped.run_until_cancelled(opening).await;
         if let Some(Ok(opened)) = opened {
@@ -262,7 +262,7 @@ impl SandboxAgent {
             None => {
                 replace(slot);
                 let parts = self.shared.parts.clone();
-                let core = SessionCore::start(parts, record, policy.unwrap_or_default()).await?;
+                let core = SessionCore::start(parts, record, policy.unwrap_or_default(), true).await?;
                 *slot = Some(core.clone());
                 core
             }
@@ -290,7 +290,8 @@ impl SandboxAgent {
     async fn stored(&self, id: &str) -> Result<Option<SessionRecord>> {
         let store = &self.shared.parts.store;
         let driver = store.driver();
-        Ok(store.call(|| driver.get_session(id)).await?)
+        let record = store.call(|| driver.get_session(id)).await?;
+        record.map(readable).transpose()
     }
 
     fn slot(&self, id: &str) -> Result<Slot> {
@@ -315,6 +316,17 @@ impl SandboxAgent {
     fn sessions(&self) -> MutexGuard<'_, HashMap<String, Slot>> {
         self.shared.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// An error of a record that only a layer can read: without that, its session would be spoilt.
+fn readable(record: SessionRecord) -> Result<SessionRecord> {
+    if !record.extra.contains_key(envelope::ENCRYPTED) {
+        return Ok(record);
+    }
+    let id = &record.id;
+    Err(Error::invalid(format!(
+        "session {id:?} is encrypted; open the store through the `EncryptedDriver` that has its key"
+    )))
 }
 
 fn not_found(id: &str) -> Error {

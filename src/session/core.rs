@@ -71,6 +71,8 @@ struct Shared {
     policy: PermissionPolicy,
     /// Whether the store has the record as it is here.
     stored: bool,
+    /// Whether the store has, or had, a record of the session at all.
+    known: bool,
     unopened: Option<Arc<Link>>,
     link: Option<Arc<Link>>,
     /// The last process that was started, be the session open on it or not.
@@ -109,11 +111,12 @@ pub(crate) struct Parts {
 }
 
 impl SessionCore {
-    /// Starts the session's tasks; no agent process yet.
+    /// Starts the session's tasks; no agent process yet. `known`: the record is the store's.
     pub(crate) async fn start(
         parts: Parts,
         record: SessionRecord,
         policy: PermissionPolicy,
+        known: bool,
     ) -> Result<Arc<Self>> {
         let Parts { http, store, limits, holder, compacts, counters, runtime, stop } = parts;
         let store = store.for_session();
@@ -138,6 +141,7 @@ impl SessionCore {
                 record,
                 policy,
                 stored: false,
+                known,
                 unopened: None,
                 link: None,
                 opened_on: None,
@@ -214,6 +218,10 @@ impl SessionCore {
         let stored = self.store.call(|| driver.get_session(&self.id)).await?;
         let mut shared = self.shared();
         let Some(stored) = stored else {
+            if shared.known {
+                // It is not brought back by whoever still has it.
+                return Err(deleted(&self.id));
+            }
             shared.stored = false;
             return Ok(());
         };
@@ -241,6 +249,7 @@ impl SessionCore {
         let driver = self.store.driver();
         self.store.call(|| driver.update_session(record.clone())).await?;
         let mut shared = self.shared();
+        shared.known = true;
         shared.stored = shared.record == record;
         Ok(())
     }
@@ -365,6 +374,14 @@ impl SessionCore {
     fn shared(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The error of a session that somebody else deleted.
+pub(super) fn deleted(id: &str) -> Error {
+    Error::new(
+        ErrorKind::SessionNotFound,
+        format!("session {id:?} was deleted by somebody else; create it, if it is to be there"),
+    )
 }
 
 async fn last_index(store: &Store, session_id: &str) -> Result<u64> {

@@ -2,14 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use backon::BackoffBuilder;
+use sandbox_agent_persist::PersistError;
 use tokio::time::sleep;
 
-use super::core::SessionCore;
+use super::core::{SessionCore, deleted};
 use super::recorder::{Entry, Then};
 use super::state::SessionState;
 use super::store::delays;
+use crate::error::Result;
+
+/// So often it is looked whether the session is still there: the store tells of events alone.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Whether somebody follows the store for this session's readers.
 #[derive(Debug, Default)]
@@ -37,12 +43,17 @@ async fn run(core: Arc<SessionCore>) {
         let after = core.tail.last();
         let told = tokio::select! {
             told = changed(&core, after) => told,
+            () = sleep(LOOK) => Ok(after),
             _ = state.wait_for(|state| *state != SessionState::Dormant) => continue,
             () = core.stop.cancelled() => return,
         };
         match told {
             Ok(last) => {
                 waits = delays().build();
+                if let Err(error) = core.check_same().await {
+                    core.recorder.record(Entry { draft: None, then: Then::Fail(error) });
+                    return;
+                }
                 core.recorder.record(Entry { draft: None, then: Then::CatchUp(last) });
                 let mut mark = core.tail.watch();
                 let _ = mark.wait_for(|mark| mark.last >= last || mark.end.is_some()).await;
@@ -55,8 +66,23 @@ async fn run(core: Arc<SessionCore>) {
     }
 }
 
+impl SessionCore {
+    /// An error when the store has another session under the id, or none, than when this one was read.
+    async fn check_same(&self) -> Result<()> {
+        let driver = self.store.driver();
+        let Ok(stored) = self.store.call(|| driver.get_session(&self.id)).await else {
+            // Nobody knows; reading says what is wrong with the store.
+            return Ok(());
+        };
+        match stored {
+            Some(stored) if stored.created_at == self.record().created_at => Ok(()),
+            _ => Err(deleted(&self.id)),
+        }
+    }
+}
+
 /// Not bounded: there may be nothing to tell.
-async fn changed(core: &SessionCore, after: u64) -> Result<u64, sandbox_agent_persist::PersistError> {
+async fn changed(core: &SessionCore, after: u64) -> Result<u64, PersistError> {
     match core.store.driver().follow() {
         Some(follow) => follow.changed(&core.id, after).await,
         None => std::future::pending().await,

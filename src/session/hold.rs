@@ -41,9 +41,9 @@ struct Held {
 }
 
 impl SessionCore {
-    /// Makes sure that this SDK holds the session, where it holds sessions at all.
+    /// Makes sure that this SDK holds the session, or, where it holds none, that nobody else does.
     pub(crate) async fn hold(self: &Arc<Self>, claim: Claim) -> Result<()> {
-        let Some(holder) = self.holder.as_deref() else { return Ok(()) };
+        let Some(holder) = self.holder.as_deref() else { return self.check_held().await };
         let mut held = self.hold.held.lock().await;
         if held.is_some() {
             return Ok(());
@@ -83,7 +83,7 @@ impl SessionCore {
 
     /// An error that says who holds the session, where that is somebody else.
     pub(crate) async fn check_held(&self) -> Result<()> {
-        if self.holder.is_none() || self.hold.held.lock().await.is_some() {
+        if !self.store.has_leases() || self.hold.held.lock().await.is_some() {
             return Ok(());
         }
         match self.lease_in_force().await? {
@@ -104,7 +104,8 @@ impl SessionCore {
         let held = self.hold.held.lock().await.clone();
         match held {
             Some(held) => self.renew(&held.lease).await.is_ok(),
-            None => self.holder.is_none(),
+            None if self.holder.is_some() => false,
+            None => self.check_held().await.is_ok(),
         }
     }
 

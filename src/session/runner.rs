@@ -29,10 +29,15 @@ pub(crate) async fn run(core: Arc<SessionCore>) {
             Next::Adopted(adopted) => run_adopted(&core, adopted).await,
             Next::Job(job) => run_job(&core, job).await,
         }
-        core.queue.set_running(None);
-        core.state.change(|facts| facts.turn = false);
     }
     core.queue.close();
+}
+
+/// Shows that the turn is over before whoever waits for it is told.
+fn end(core: &SessionCore, ticket: &Ticket, last: u64, result: Result<PromptResponse>) {
+    core.queue.set_running(None);
+    core.state.change(|facts| facts.turn = false);
+    ticket.end(last, result);
 }
 
 async fn run_job(core: &Arc<SessionCore>, job: Job) {
@@ -40,7 +45,7 @@ async fn run_job(core: &Arc<SessionCore>, job: Job) {
     let result = watched(core, &job.ticket, turn(core, &job)).await;
     let first = job.ticket.progress.borrow().first;
     let last = core.tail.last();
-    job.ticket.end(last, result);
+    end(core, &job.ticket, last, result);
     // Behind the turn, whose end waits for nothing that nobody asked for.
     if let Some(first) = first {
         core.compact_turn(first, last);
@@ -74,7 +79,7 @@ async fn run_adopted(core: &Arc<SessionCore>, mut adopted: Box<Adopted>) {
     };
     let result = watched(core, ticket, turn).await;
     let last = core.tail.last();
-    ticket.end(last, result);
+    end(core, ticket, last, result);
     core.compact_turn(adopted.index, last);
     core.note_activity().await;
 }

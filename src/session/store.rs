@@ -55,6 +55,10 @@ impl Store {
         *self.fenced() = None;
     }
 
+    pub(super) fn has_leases(&self) -> bool {
+        self.shared.leases().is_some()
+    }
+
     /// The leases of a store that has them.
     pub(super) fn leases(&self) -> Result<&dyn SessionLease, PersistError> {
         self.shared.leases().ok_or_else(|| {

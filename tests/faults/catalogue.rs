@@ -4,7 +4,7 @@ use futures::StreamExt;
 use sandbox_agent_sdk::persist::SessionFilter;
 use sandbox_agent_sdk::{
     ErrorKind, From, ListEventsRequest, ListSessionsRequest, MemorySessionPersistDriver, SandboxAgent,
-    SessionPersistDriver,
+    SessionPersistDriver, SessionState,
 };
 
 use crate::support::request;
@@ -94,4 +94,42 @@ async fn a_session_that_is_deleted_is_gone_with_its_events_and_its_process() {
     let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
     sdk.delete_session("one").await.unwrap();
     assert_eq!(sandbox.servers().len(), 0, "one that was left running is ended too");
+}
+
+#[tokio::test]
+async fn a_session_that_was_deleted_is_brought_back_by_nobody_who_still_has_it() {
+    let sandbox = sandbox().await;
+    let (driver, one, _session) = first(&sandbox).await;
+    let two = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let dormant = two.get_session("one").await.unwrap().unwrap();
+    let mut reads = dormant.events(From::Start);
+    one.delete_session("one").await.unwrap();
+
+    let not_found = |error: sandbox_agent_sdk::Error| assert_eq!(*error.kind(), ErrorKind::SessionNotFound);
+    not_found(dormant.prompt("say no").await.unwrap_err());
+    not_found(two.set_tags("one", ["x"]).await.unwrap_err());
+    not_found(two.resume_session("one").await.unwrap_err());
+    assert!(driver.get_session("one").await.unwrap().is_none());
+    // And whoever reads is told, also when another one has the id meanwhile.
+    one.create_session(request("one")).await.unwrap().prompt("stream 50").await.unwrap();
+    let told = async {
+        loop {
+            if let Err(error) = reads.next().await.unwrap() {
+                return error;
+            }
+        }
+    };
+    not_found(tokio::time::timeout(crate::PATIENCE, told).await.unwrap());
+    assert!(reads.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_session_is_idle_once_its_turn_is_over() {
+    let sandbox = sandbox().await;
+    let (_driver, _sdk, session) = first(&sandbox).await;
+    for _ in 0..20 {
+        session.prompt("say hello").await.unwrap();
+        assert_eq!(*session.state().borrow(), SessionState::Idle);
+        assert!(session.running_turn().is_none());
+    }
 }

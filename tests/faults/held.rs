@@ -192,6 +192,8 @@ async fn a_store_without_leases_holds_nothing() {
     let none = SandboxAgent::builder(sandbox.url()).connect().await.unwrap();
     let refused = none.take_over_session("one").await.unwrap_err();
     assert_eq!(*refused.kind(), ErrorKind::InvalidInput);
+    let short = SandboxAgent::builder(sandbox.url()).holder("a").limits(limits().lease(Duration::ZERO));
+    assert_eq!(*short.connect().await.unwrap_err().kind(), ErrorKind::InvalidInput);
     let empty = SandboxAgent::builder(sandbox.url()).holder("").connect().await.unwrap_err();
     assert_eq!(*empty.kind(), ErrorKind::InvalidInput);
 }
@@ -201,12 +203,20 @@ async fn who_holds_nothing_is_refused_what_others_hold() {
     let sandbox = sandbox().await;
     let driver = MemorySessionPersistDriver::new();
     let a = node(&sandbox, driver.clone(), "a").await;
-    a.create_session(request("one")).await.unwrap();
+    let session = a.create_session(request("one")).await.unwrap();
+    let process = server(&session);
     let careless = crate::sdk_on(&sandbox, driver.clone(), limits()).await;
-    let refused = careless.resume_session("one").await.unwrap_err();
-    assert!(refused.is_fenced(), "{refused:?}");
-    let cause = std::error::Error::source(&refused).unwrap().to_string();
-    assert!(cause.contains("\"a\""), "{cause}");
+    for refused in [
+        careless.resume_session("one").await.unwrap_err(),
+        careless.destroy_session("one").await.unwrap_err(),
+        careless.close_session("one").await.unwrap_err(),
+        careless.delete_session("one").await.unwrap_err(),
+    ] {
+        assert_eq!(*refused.kind(), held_by("a"));
+    }
+    let tagged = careless.set_tags("one", ["x"]).await.unwrap_err();
+    assert!(tagged.is_fenced() && tagged.to_string().contains("another SDK"), "{tagged}");
     careless.close().await.unwrap();
-    assert_eq!(sandbox.servers().len(), 1, "its process is left alone");
+    session.prompt("say hello").await.unwrap();
+    assert_eq!(server(&session), process, "its process is left alone");
 }

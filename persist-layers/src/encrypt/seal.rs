@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::Keys;
 
 /// The member that an encrypted value is known by.
-pub(super) const MEMBER: &str = "_sandboxAgentEncrypted";
+pub(super) const MEMBER: &str = sandbox_agent_persist::envelope::ENCRYPTED;
 const VERSION: u32 = 1;
 const NONCE: usize = 24;
 
