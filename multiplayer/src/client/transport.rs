@@ -92,7 +92,8 @@ pub enum Pushed {
     ///
     /// In place of a frame that is too large for one message stands
     /// `{"sequence": 17, "type": "large", "bytes": 3000000}`, with `from` where the frame has it, and without
-    /// `data`; the client fetches the frame by [`Call::GetFramePart`]. Pages may have such as well.
+    /// `data`; the client fetches the frame by [`Call::GetFramePart`]. Pages may have such as well. What is none
+    /// of these ends the connection with [`Protocol`](ErrorKind::Protocol).
     Json(String),
     /// The connection is gone.
     Gone(Error),

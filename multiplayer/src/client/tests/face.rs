@@ -218,3 +218,29 @@ async fn a_callback_may_end_itself_and_hold_what_it_likes() {
     assert_eq!(at, 2);
     assert_eq!(timeout(EVER, saw.recv()).await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn a_callback_may_end_another_which_then_does_not_run() {
+    let host = Host::with(1);
+    let client = connected(&host).await;
+    let (seen, mut saw) = mpsc::unbounded_channel();
+    let other = Arc::new(Mutex::new(None));
+    let first = client.on("presence", {
+        let (other, seen) = (other.clone(), seen.clone());
+        move |_| {
+            drop(other.lock().unwrap().take());
+            seen.send("first").unwrap();
+        }
+    });
+    let second = client.on("presence", move |_| seen.send("second").unwrap());
+    *other.lock().unwrap() = Some(second);
+    host.append(1);
+    assert_eq!(saw.recv().await, Some("first"));
+    // What a callback holds may be another's subscription.
+    let holder = client.on("presence", move |_| assert!(!format!("{first:?}").is_empty()));
+    host.append(1);
+    assert_eq!(saw.recv().await, Some("first"), "the second was told to end");
+    client.off("presence");
+    assert_eq!(saw.recv().await, None);
+    drop(holder);
+}
