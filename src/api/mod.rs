@@ -1,0 +1,36 @@
+//! The rest of the server: files, processes, agents, configuration and the desktop, typed.
+//!
+//! Each area has a handle, a cheap clone that [`SandboxAgent`] gives: [`processes`](SandboxAgent::processes), ….
+//! What all of them keep:
+//!
+//! - **Every call is bounded**: by [`Limits::call`](crate::Limits::call) for each try, by
+//!   [`Limits::transfer`](crate::Limits::transfer) where a file is carried, and its answer by
+//!   [`Limits::answer_bytes`](crate::Limits::answer_bytes).
+//! - **Only idempotent calls are tried again**, [`Limits::tries`](crate::Limits::tries) times, within
+//!   [`Limits::reconnect`](crate::Limits::reconnect), and no earlier than the server's `Retry-After`.
+//! - **Refusals are typed**: [`Refused`](crate::ErrorKind::Refused) with the server's
+//!   [`Problem`](crate::Problem) and all its details.
+//! - **Newer servers are understood**: fields that this version doesn't know are passed over, and values of
+//!   enums kept as `Other`.
+//! - **Dropping a call** gives its answer up. What the server was asked to do it may do all the same.
+
+mod call;
+mod operation;
+pub mod processes;
+mod retry;
+mod values;
+
+pub use values::Secrets;
+
+pub(crate) use call::Api;
+use processes::Processes;
+
+use crate::client::SandboxAgent;
+
+/// The areas of the server beside its sessions.
+impl SandboxAgent {
+    /// Processes in the sandbox: long-lived ones, one-off commands, and their output.
+    pub fn processes(&self) -> Processes {
+        Processes::new(self.api())
+    }
+}
