@@ -141,6 +141,14 @@ impl Api {
     }
 }
 
+/// The answer of an operation; no answer is `()`.
+pub(crate) fn read<Q, B, R: DeserializeOwned>(operation: &Operation<Q, B, R>, answer: &[u8]) -> Result<R> {
+    let answer = if answer.is_empty() { b"null" } else { answer };
+    serde_json::from_slice(answer).map_err(|error| {
+        Error::protocol(format!("the server's answer to {} can't be read", operation.path)).with_source(error)
+    })
+}
+
 /// Where a request goes.
 #[derive(Debug)]
 pub(crate) struct Address<'a> {

@@ -15,6 +15,7 @@
 //! - **Dropping a call** gives its answer up. What the server was asked to do it may do all the same.
 
 mod call;
+pub mod fs;
 mod operation;
 pub mod processes;
 mod retry;
@@ -23,12 +24,18 @@ mod values;
 pub use values::Secrets;
 
 pub(crate) use call::Api;
+use fs::Fs;
 use processes::Processes;
 
 use crate::client::SandboxAgent;
 
 /// The areas of the server beside its sessions.
 impl SandboxAgent {
+    /// Files in the sandbox.
+    pub fn fs(&self) -> Fs {
+        Fs::new(self.api())
+    }
+
     /// Processes in the sandbox: long-lived ones, one-off commands, and their output.
     pub fn processes(&self) -> Processes {
         Processes::new(self.api())

@@ -52,6 +52,11 @@ impl<Q, B, R> Operation<Q, B, R> {
         Self::new(Method::DELETE, path, Repeats::Yes)
     }
 
+    /// A DELETE of something whose absence the server refuses: what a second one says is no answer.
+    pub(crate) const fn delete_once(path: &'static str) -> Self {
+        Self::new(Method::DELETE, path, Repeats::No)
+    }
+
     pub(crate) const fn post(path: &'static str) -> Self {
         Self::new(Method::POST, path, Repeats::No)
     }

@@ -49,7 +49,7 @@ pub(crate) mod operations {
         Operation::post("/v1/processes/{id}/stop");
     pub(crate) const KILL: Operation<ProcessSignalQuery, (), ProcessInfo> =
         Operation::post("/v1/processes/{id}/kill");
-    pub(crate) const DELETE: Operation<(), (), ()> = Operation::delete("/v1/processes/{id}");
+    pub(crate) const DELETE: Operation<(), (), ()> = Operation::delete_once("/v1/processes/{id}");
     pub(crate) const LOGS: Operation<ProcessLogsQuery, (), ProcessLogsResponse> =
         Operation::get("/v1/processes/{id}/logs");
     pub(crate) const INPUT: Operation<(), ProcessInputRequest, ProcessInputResponse> =
@@ -126,6 +126,7 @@ impl Processes {
     }
 
     /// Deletes the record and the log of a process that has ended; one that runs is refused (`conflict`).
+    /// Never tried again.
     pub async fn delete(&self, id: &str) -> Result<()> {
         self.api.call(&operations::DELETE, &[id], &(), &()).await
     }
