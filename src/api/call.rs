@@ -191,7 +191,7 @@ fn leave_out_nulls(value: &mut Value) {
     }
 }
 
-fn timed_out(path: &str, limit: Duration) -> Error {
+pub(crate) fn timed_out(path: &str, limit: Duration) -> Error {
     let message = format!("{path} was not answered within {limit:?}; call again, or allow more time");
     Error::new(ErrorKind::TimedOut(Limit::Call), message).with_delivery(Delivery::Unknown)
 }

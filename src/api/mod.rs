@@ -19,6 +19,8 @@ pub mod fs;
 mod operation;
 pub mod processes;
 mod retry;
+#[cfg(feature = "websocket")]
+mod socket;
 mod values;
 
 pub use values::Secrets;

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
+use tokio::sync::Notify;
 
 use super::follower::Follower;
 use super::sequence::LogGap;
@@ -89,12 +91,22 @@ impl Processes {
     /// is read ahead of whoever reads the stream, and dropping it is all that ends it.
     pub async fn follow_logs(&self, id: &str, from: FollowLogs) -> Result<ProcessLogs> {
         let info = self.get(id).await?;
+        self.follow(info, from, Arc::default()).await
+    }
+
+    /// The same for a process whose end somebody else may hear of.
+    pub(super) async fn follow(
+        &self,
+        info: ProcessInfo,
+        from: FollowLogs,
+        ended: Arc<Notify>,
+    ) -> Result<ProcessLogs> {
         let (last, kept) = match (from.since, from.tail) {
             (Some(since), _) => (since, Vec::new()),
             (None, None) => (0, Vec::new()),
-            (None, Some(tail)) => self.newest(id, tail).await?,
+            (None, Some(tail)) => self.newest(&info.id, tail).await?,
         };
-        let follower = Follower::new(self.clone(), info, from.stream, last, kept)?;
+        let follower = Follower::new(self.clone(), info, from.stream, last, kept, ended)?;
         let events = stream::try_unfold(follower, |mut follower| async move {
             Ok(follower.next().await?.map(|event| (event, follower)))
         });

@@ -1,8 +1,10 @@
 //! Reads the output of one process to its end, over as many connections as it takes.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::follow::{LogEvent, LogOutput};
@@ -41,6 +43,8 @@ pub(super) struct Follower {
     /// Whether the log was compared since the stream was opened: the server may miss an entry between what it
     /// has and what comes, and no later one betrays it when that was the last.
     compared: bool,
+    /// Somebody else heard of the process's end.
+    ended: Arc<Notify>,
     end: End,
 }
 
@@ -58,6 +62,7 @@ impl Follower {
         wanted: Option<ProcessLogsStream>,
         last: u64,
         kept: Vec<ProcessLogEntry>,
+        ended: Arc<Notify>,
     ) -> Result<Self> {
         let mut follower = Self {
             reconnect: Reconnect::new(processes.api.limits.reconnect),
@@ -71,6 +76,7 @@ impl Follower {
             looks_at: Instant::now(),
             pause: FIRST_LOOK,
             compared: false,
+            ended,
             end: End::NotSeen,
         };
         kept.into_iter().try_for_each(|entry| follower.deliver(entry))?;
@@ -105,6 +111,7 @@ impl Follower {
         let item = tokio::select! {
             item = source.next() => item,
             () = sleep_until(self.looks_at) => return self.look().await,
+            () = self.ended.notified() => return self.look().await,
         };
         match item {
             Ok(Some(item)) => self.take(item),

@@ -5,6 +5,8 @@ mod follow;
 mod follower;
 mod requests;
 mod sequence;
+#[cfg(feature = "websocket")]
+mod terminal;
 mod types;
 
 use std::time::Duration;
@@ -16,6 +18,8 @@ pub use exec::{ExecOutput, ExecRequest};
 pub use follow::{FollowLogs, LogEvent, LogOutput, ProcessLogs};
 pub use requests::{ProcessCreateRequest, ProcessLogsQuery, ProcessRunRequest};
 pub use sequence::LogGap;
+#[cfg(feature = "websocket")]
+pub use terminal::{Terminal, TerminalInput, TerminalIo};
 pub use types::{
     ProcessConfig, ProcessInfo, ProcessLogEntry, ProcessLogsResponse, ProcessLogsStream, ProcessOwner,
     ProcessRunResponse, ProcessState, TerminalSize,
@@ -30,7 +34,7 @@ use crate::error::Result;
 pub(crate) mod operations {
     //! Where they are.
 
-    use super::super::operation::Operation;
+    use super::super::operation::{Channel, Operation};
     use super::requests::*;
     use super::types::*;
 
@@ -56,6 +60,9 @@ pub(crate) mod operations {
         Operation::post("/v1/processes/{id}/input");
     pub(crate) const RESIZE: Operation<(), TerminalSize, TerminalSize> =
         Operation::post_idempotent("/v1/processes/{id}/terminal/resize");
+    // The token goes into a header, never into an address.
+    #[cfg_attr(not(any(test, feature = "websocket")), expect(dead_code))]
+    pub(crate) const TERMINAL: Operation<(), (), Channel> = Operation::get("/v1/processes/{id}/terminal/ws");
 }
 
 /// The processes of the sandbox. A cheap clone.

@@ -3,6 +3,8 @@
 mod files;
 mod logs;
 mod processes;
+#[cfg(feature = "websocket")]
+mod terminal;
 
 use sandbox_agent_sdk::{Error, SandboxAgent};
 use sandbox_agent_testkit::real::RealServer;
