@@ -14,25 +14,46 @@
 //!   enums kept as `Other`.
 //! - **Dropping a call** gives its answer up. What the server was asked to do it may do all the same.
 
+pub mod agents;
 mod call;
+pub mod config;
 pub mod fs;
 mod operation;
 pub mod processes;
 mod retry;
+pub mod server;
 #[cfg(feature = "websocket")]
 mod socket;
 mod values;
 
 pub use values::Secrets;
 
+use agents::Agents;
 pub(crate) use call::Api;
+use config::Config;
 use fs::Fs;
 use processes::Processes;
+use server::AcpServers;
 
 use crate::client::SandboxAgent;
 
 /// The areas of the server beside its sessions.
 impl SandboxAgent {
+    /// The agents that the server can run: which there are, and installing them.
+    pub fn agents(&self) -> Agents {
+        Agents::new(self.api())
+    }
+
+    /// The agent processes of the server, of all its clients.
+    pub fn acp_servers(&self) -> AcpServers {
+        AcpServers::new(self.api())
+    }
+
+    /// What agents in a folder are given: MCP servers and skills.
+    pub fn config(&self) -> Config {
+        Config::new(self.api())
+    }
+
     /// Files in the sandbox.
     pub fn fs(&self) -> Fs {
         Fs::new(self.api())

@@ -3,6 +3,7 @@
 mod files;
 mod logs;
 mod processes;
+mod settings;
 #[cfg(feature = "websocket")]
 mod terminal;
 
