@@ -17,6 +17,8 @@
 pub mod agents;
 mod call;
 pub mod config;
+pub mod desktop;
+mod download;
 pub mod fs;
 mod operation;
 pub mod processes;
@@ -26,11 +28,13 @@ pub mod server;
 mod socket;
 mod values;
 
+pub use download::ByteStream;
 pub use values::Secrets;
 
 use agents::Agents;
 pub(crate) use call::Api;
 use config::Config;
+use desktop::Desktop;
 use fs::Fs;
 use processes::Processes;
 use server::AcpServers;
@@ -52,6 +56,11 @@ impl SandboxAgent {
     /// What agents in a folder are given: MCP servers and skills.
     pub fn config(&self) -> Config {
         Config::new(self.api())
+    }
+
+    /// The desktop of the sandbox: a screen, a mouse and a keyboard.
+    pub fn desktop(&self) -> Desktop {
+        Desktop::new(self.api())
     }
 
     /// Files in the sandbox.

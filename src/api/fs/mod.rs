@@ -12,6 +12,7 @@ pub use walk::FsWalk;
 
 use types::FsPathQuery;
 
+use super::ByteStream;
 use super::call::{Api, Content};
 use super::operation::{Octets, Operation};
 use crate::error::{Delivery, Error, ErrorKind, Result};
@@ -71,6 +72,11 @@ impl Fs {
     pub async fn read(&self, path: &str) -> Result<Bytes> {
         let limit = self.api.limits.transfer;
         Ok(self.api.exchange(limit, &operations::READ, &[], &at(path), Content::default()).await?.into())
+    }
+
+    /// The content of a file, as it comes, of any size.
+    pub async fn read_stream(&self, path: &str) -> Result<ByteStream> {
+        self.api.download(&operations::READ, &[], &at(path)).await
     }
 
     /// Writes a file, whole, with its folders where they are missing; what was in it is replaced, not atomically.

@@ -1,5 +1,6 @@
 //! The areas of the server beside its sessions: each operation is called here.
 
+mod desktop;
 mod files;
 mod logs;
 mod processes;
