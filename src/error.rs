@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sandbox_agent_persist::{PersistError, PersistErrorKind};
 
@@ -26,6 +27,7 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     delivery: Option<Delivery>,
+    retry_after: Option<Duration>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -51,7 +53,7 @@ pub enum ErrorKind {
         /// Its exit code, where it had one.
         code: Option<i64>,
     },
-    /// The server no longer knows the agent's process. The next call starts a new one.
+    /// The server no longer knows the process. A session's next call starts a new agent.
     ProcessGone,
     /// A limit in time ran out; the message says which.
     TimedOut(Limit),
@@ -106,6 +108,8 @@ pub enum Limit {
     Unconfirmed,
     /// The time that a cancelled turn gets to end by itself.
     Cancel,
+    /// The time of one call to the server that is not about a session.
+    Call,
 }
 
 /// What is known of a message that failed.
@@ -121,7 +125,13 @@ pub enum Delivery {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Arc::new(Inner { kind, message: message.into(), delivery: None, source: None }))
+        Self(Arc::new(Inner {
+            kind,
+            message: message.into(),
+            delivery: None,
+            retry_after: None,
+            source: None,
+        }))
     }
 
     pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
@@ -130,6 +140,10 @@ impl Error {
 
     pub(crate) fn with_delivery(self, delivery: Delivery) -> Self {
         self.change(|inner| inner.delivery = Some(delivery))
+    }
+
+    pub(crate) fn with_retry_after(self, after: Option<Duration>) -> Self {
+        self.change(|inner| inner.retry_after = after)
     }
 
     /// The same error for others than whoever sent the message that it came from.
@@ -168,6 +182,11 @@ impl Error {
     /// Whether the message that failed reached the agent; `None` where nothing was to be sent.
     pub fn delivery(&self) -> Option<Delivery> {
         self.0.delivery
+    }
+
+    /// When the server wants to be asked again, where it said so (`Retry-After`).
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
     }
 
     /// The server's problem document, where it sent one.

@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::api::Api;
 use crate::builder::SandboxAgentBuilder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::Metrics;
@@ -70,6 +71,11 @@ impl SandboxAgent {
     /// Sets token, store, headers, HTTP client and limits before connecting.
     pub fn builder(url: impl Into<String>) -> SandboxAgentBuilder {
         SandboxAgentBuilder::new(url)
+    }
+
+    pub(crate) fn api(&self) -> Api {
+        let Parts { http, limits, runtime, stop, .. } = self.shared.parts.clone();
+        Api { http, limits, runtime, stop, _guard: self.guard.clone() }
     }
 
     pub(crate) fn new(parts: Parts) -> Self {
