@@ -1,0 +1,1 @@
+//! Hosts the sessions of `sandbox-agent-sdk` in actors of Rivet's engine, for many people at once.
