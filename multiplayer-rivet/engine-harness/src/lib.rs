@@ -29,7 +29,7 @@ use std::time::Duration;
 
 pub use actors::Actors;
 pub use engine::{Engine, PROGRAM};
-pub use play::play;
+pub use play::{play, play_within};
 pub use runner::Runner;
 
 /// How long anything here is waited for: far above what it takes.

@@ -1,5 +1,7 @@
 //! One test.
 
+use std::time::Duration;
+
 use rivetkit_core::ActorFactory;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -20,10 +22,24 @@ pub async fn play<F>(
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
+    play_within(PATIENCE, factories, scenario).await;
+}
+
+/// Plays a scenario as [`play`] does, one that takes longer or should not.
+///
+/// # Panics
+/// When the scenario does, after all has been stopped.
+pub async fn play_within<F>(
+    patience: Duration,
+    factories: impl IntoIterator<Item = (&'static str, ActorFactory)>,
+    scenario: impl FnOnce(Actors) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
     let turn = TURN.lock().await;
     let engine = Engine::start().await;
     let runner = Runner::start(&engine, factories).await;
-    let scenario = timeout(PATIENCE, scenario(Actors::of(&engine)));
+    let scenario = timeout(patience, scenario(Actors::of(&engine)));
     let played = tokio::spawn(async { scenario.await.expect("the scenario has come to its end") }).await;
     runner.stop().await;
     drop((engine, turn));

@@ -1,0 +1,17 @@
+//! The store in an actor's database.
+
+mod batch;
+mod chain;
+mod database;
+mod driver;
+mod events;
+mod fold;
+mod followers;
+mod insert;
+mod limits;
+mod pieces;
+mod rows;
+mod schema;
+mod sessions;
+
+pub use driver::RivetSqlSessionPersistDriver;
