@@ -191,6 +191,7 @@ impl WorkspaceBuilder {
             inner.line.append(FrameBody::Presence(Presence { here: Vec::new() })).await?;
         }
         inner.take_up_sessions(&snapshot, self.session).await?;
+        inner.take_up_processes(&snapshot);
         inner.watch_absent_drivers(&snapshot.control);
         Ok(workspace)
     }

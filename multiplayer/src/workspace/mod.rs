@@ -14,6 +14,7 @@ mod driving;
 mod hook;
 mod opening;
 mod presence;
+mod processes;
 mod prompts;
 mod pump;
 

@@ -84,7 +84,8 @@ impl Room {
 
 async fn read(mut frames: Frames, id: Arc<str>) -> Result<()> {
     while let Some(frame) = frames.recv().await {
-        if is_end(&frame?, &id) {
+        let frame = frame?;
+        if is_end(&frame, &id) {
             return Ok(());
         }
     }
@@ -106,7 +107,8 @@ async fn forward(mut frames: Frames, to: broadcast::Sender<Arc<Frame>>, id: Arc<
 
 async fn receive(mut frames: broadcast::Receiver<Arc<Frame>>, id: Arc<str>) -> Result<()> {
     loop {
-        if is_end(&frames.recv().await?, &id) {
+        let frame = frames.recv().await?;
+        if is_end(&frame, &id) {
             return Ok(());
         }
     }
