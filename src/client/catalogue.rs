@@ -12,6 +12,10 @@ impl SandboxAgent {
     /// A page of the store's sessions, all or those that a
     /// [filter](sandbox_agent_persist::SessionFilter) picks. Bounded by [`Limits::store`](crate::Limits::store).
     ///
+    /// A record that can't be read, as in an encrypted store of which a key is missing, stops the list:
+    /// [`unreadable`](crate::persist::PersistError::unreadable) of the error's cause names its session, and has the
+    /// cursor to go on behind it. [`delete_session`](Self::delete_session) deletes it all the same.
+    ///
     /// ```no_run
     /// use sandbox_agent_sdk::persist::SessionFilter;
     /// use sandbox_agent_sdk::{ListSessionsRequest, SandboxAgent};
