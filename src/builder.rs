@@ -105,8 +105,8 @@ impl SandboxAgentBuilder {
     ///
     /// Another SDK that opens the session gets [`Held`](ErrorKind::Held) with this name, and can
     /// [take it over](SandboxAgent::take_over_session). The name has to be one that no other running SDK
-    /// has, such as host and process: who comes again under a name gets its sessions back at once. The
-    /// session is let go of when it is closed, detached or destroyed, and [`Limits::lease`] (30 s) after
+    /// has, such as host and process: who comes again under a name gets its sessions back at once, and so a second
+    /// one takes them from the first, whose calls then fail with an error that says so. The session is let go of when it is closed, detached or destroyed, and [`Limits::lease`] (30 s) after
     /// the SDK died. Needs a store with [leases](sandbox_agent_persist::SessionLease); an SDK on the
     /// store that holds no sessions is refused those that others hold.
     pub fn holder(mut self, name: impl Into<String>) -> Self {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use sandbox_agent_persist::{PersistError, PersistErrorKind};
 
 use crate::http::Problem;
+use crate::session::SameName;
 
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -223,6 +224,11 @@ impl fmt::Debug for Error {
 impl From<PersistError> for Error {
     fn from(error: PersistError) -> Self {
         let message = match error.kind() {
+            PersistErrorKind::Fenced
+                if StdError::source(&error).is_some_and(|cause| cause.is::<SameName>()) =>
+            {
+                "another SDK has this one's holder's name, and so the session: give each running SDK a name of its own"
+            }
             PersistErrorKind::Fenced => "another SDK has the session: what this one writes is refused",
             PersistErrorKind::Unavailable => "the session store is unavailable",
             PersistErrorKind::TooLarge => "the session store takes nothing that large",

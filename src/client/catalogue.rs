@@ -84,8 +84,9 @@ impl SandboxAgent {
                 core.hold(Claim::Free).await?;
                 *slot = None;
                 let claimed = core.claim_left_behind().await;
-                core.shut_down(true).await;
-                claimed?;
+                // What could not be stored would be deleted.
+                let parted = core.shut_down(true).await;
+                claimed.and(parted.process)?;
             }
             let driver = store.driver();
             Ok(store.call(|| driver.delete_session(&id)).await?)

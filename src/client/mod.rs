@@ -211,7 +211,7 @@ impl SandboxAgent {
             *slot = Some(core);
             return Ok(opened);
         }
-        core.shut_down(true).await;
+        log(&core, core.shut_down(true).await.process);
         if let Err(error) = self.undo(&core).await {
             tracing::warn!(session = %core.id, %error, "events of a session that was not created stay in the store");
         }
@@ -336,7 +336,15 @@ fn not_found(id: &str) -> Error {
 /// Ends the process of a session that has ended itself, because its store failed.
 fn replace(slot: &mut Option<Arc<SessionCore>>) {
     if let Some(core) = slot.take() {
-        core.runtime.clone().spawn(async move { core.shut_down(true).await });
+        // That the store failed, whoever used the session was told.
+        core.runtime.clone().spawn(async move { log(&core, core.shut_down(true).await.process) });
+    }
+}
+
+/// Tells of an end that nobody waits for.
+fn log(core: &SessionCore, parted: Result<()>) {
+    if let Err(error) = parted {
+        tracing::warn!(session = %core.id, %error, "the session could not be ended as it should be");
     }
 }
 
