@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sandbox_agent_persist::{ListEventsRequest, SessionRecord, envelope};
+use sandbox_agent_persist::{ListEventsRequest, SessionRecord};
 use serde_json::json;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::Metrics;
 use crate::session::{
     Claim, Opened, Parts, PermissionPolicy, Session, SessionCore, SessionRequest, Setup, Wish, now_ms,
+    readable,
 };
 
 /// A sandbox-agent server, and the sessions that this process has on it.
@@ -316,17 +317,6 @@ impl SandboxAgent {
     fn sessions(&self) -> MutexGuard<'_, HashMap<String, Slot>> {
         self.shared.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// An error of a record that only a layer can read: without that, its session would be spoilt.
-fn readable(record: SessionRecord) -> Result<SessionRecord> {
-    if !record.extra.contains_key(envelope::ENCRYPTED) {
-        return Ok(record);
-    }
-    let id = &record.id;
-    Err(Error::invalid(format!(
-        "session {id:?} is encrypted; open the store through the `EncryptedDriver` that has its key"
-    )))
 }
 
 fn not_found(id: &str) -> Error {

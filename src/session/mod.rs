@@ -56,7 +56,7 @@ pub use request::SessionRequest;
 pub(crate) use request::{Setup, Wish};
 pub use settings::NotRestored;
 pub use state::SessionState;
-pub(crate) use store::{SameName, Store};
+pub(crate) use store::{SameName, Store, readable};
 pub(crate) use transcript::is_transcript;
 pub use turn::{Turn, TurnEvent, TurnStats};
 pub use view::{EventView, SessionEventExt};

@@ -7,11 +7,12 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use sandbox_agent_persist::{
     Lease, ListEventsRequest, ListPage, PersistError, PersistErrorKind, SessionEvent, SessionLease,
-    SessionPersistDriver, brief,
+    SessionPersistDriver, SessionRecord, brief, envelope,
 };
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::fold::clip;
+use crate::error::{Error, Result};
 use crate::limits;
 use crate::metrics::Counters;
 
@@ -157,6 +158,17 @@ impl Store {
             format!("the session store did not answer within {:?}", self.budget),
         )
     }
+}
+
+/// An error of a record that only a layer can read: without that, its session would be spoilt.
+pub(crate) fn readable(record: SessionRecord) -> Result<SessionRecord> {
+    if !record.extra.contains_key(envelope::ENCRYPTED) {
+        return Ok(record);
+    }
+    let id = &record.id;
+    Err(Error::invalid(format!(
+        "session {id:?} is encrypted; open the store through the `EncryptedDriver` that has its key"
+    )))
 }
 
 /// The pauses between tries, without end.

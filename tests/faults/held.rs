@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use sandbox_agent_persist_rivet_json::{RivetJsonOptions, RivetJsonSessionPersistDriver};
 use sandbox_agent_sdk::acp_schema::StopReason;
 use sandbox_agent_sdk::persist::PersistErrorKind;
 use sandbox_agent_sdk::{
@@ -244,6 +245,10 @@ async fn a_store_without_leases_holds_nothing() {
     let refused =
         SandboxAgent::builder(sandbox.url()).persist(store).holder("a").connect().await.unwrap_err();
     assert_eq!(*refused.kind(), ErrorKind::InvalidInput);
+    let actor = RivetJsonSessionPersistDriver::in_process(RivetJsonOptions::new());
+    let refused =
+        SandboxAgent::builder(sandbox.url()).persist(actor).holder("a").connect().await.unwrap_err();
+    assert!(refused.to_string().starts_with("RivetJsonSessionPersistDriver grants no leases;"), "{refused}");
     let none = SandboxAgent::builder(sandbox.url()).connect().await.unwrap();
     let refused = none.take_over_session("one").await.unwrap_err();
     assert_eq!(*refused.kind(), ErrorKind::InvalidInput);
