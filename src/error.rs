@@ -63,7 +63,8 @@ pub enum ErrorKind {
         /// The cap in bytes.
         limit: usize,
     },
-    /// The store failed.
+    /// The store failed, or refuses, and the kind says how. Where it is an event that could not be stored, the
+    /// session has ended rather than skip it: resume it once the store is well. `Fenced`: another SDK has the session.
     Persist(PersistErrorKind),
     /// No session has this id.
     SessionNotFound,
@@ -85,7 +86,8 @@ pub enum ErrorKind {
     DuplicatePrompt,
     /// The permission request was answered, or ended with its turn.
     PermissionGone,
-    /// The agent or server sent what the protocol does not allow.
+    /// The agent or server sent what the protocol does not allow, a store broke its contract, or others open the
+    /// same session again and again; the message says which.
     Protocol,
     /// The SDK was closed or detached, or the last handle was dropped.
     Closed,

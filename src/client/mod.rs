@@ -26,13 +26,14 @@ use crate::session::{
 ///
 /// | call | agent processes | sessions in the store | waits for |
 /// | --- | --- | --- | --- |
-/// | [`close`](Self::close) | ended | stay, to be resumed | what was received is stored; processes 2 s |
+/// | [`close`](Self::close) | ended, but for those that another SDK took over | stay, to be resumed | what was received is stored; processes 2 s |
 /// | [`detach`](Self::detach), or dropping the last handle | go on | stay, to be resumed | what was received is stored |
 /// | [`close_session`](Self::close_session), [`detach_session`](Self::detach_session) | the same, for one session | stay, to be resumed | the same |
 /// | [`destroy_session`](Self::destroy_session) | that one is ended | that one is marked destroyed | the same |
 /// | [`delete_session`](Self::delete_session) | that one is ended | that one is gone, with its events | the same |
 ///
-/// A running turn ends with [`Closed`](ErrorKind::Closed) in all of them.
+/// A running turn ends with [`Closed`](ErrorKind::Closed) in all of them. Each does all that it can, also where the store
+/// fails, and then returns an error that says what was not stored, or which process goes on: see [`close`](Self::close).
 #[derive(Clone)]
 pub struct SandboxAgent {
     shared: Arc<Shared>,

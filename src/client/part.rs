@@ -78,7 +78,7 @@ impl SandboxAgent {
     /// What another SDK took over, or deleted, is that one's, and no error.
     ///
     /// Bounded by 3 s for the processes, 3 s more for sessions that are being opened, and
-    /// [`Limits::store`](crate::Limits::store) for the store, twice where sessions are held. Whatever still runs ends
+    /// [`Limits::store`](crate::Limits::store) for the store, three times that where sessions are held. Whatever still runs ends
     /// with [`Closed`](crate::ErrorKind::Closed), and so does every later call that needs a session, also when this one failed.
     /// Dropping the call leaves what was not reached to [`detach`](Self::detach).
     pub async fn close(&self) -> Result<()> {
