@@ -48,12 +48,18 @@ pub struct GatedStore {
     /// How many events of a session it keeps; all unless told.
     keep: Option<u64>,
     leases: bool,
+    promises_to_keep_all: bool,
 }
 
 impl GatedStore {
     /// One that grants leases. What is written under one passes no gate.
     pub fn leasing() -> Self {
         Self { leases: true, ..Self::default() }
+    }
+
+    /// One that promises to evict nothing, so that no turn is noted in the record while it runs.
+    pub fn keeping_all() -> Self {
+        Self { promises_to_keep_all: true, ..Self::default() }
     }
 
     /// One SDK's view of a store that others have too.
@@ -191,8 +197,10 @@ impl Held {
 #[async_trait]
 impl SessionPersistDriver for GatedStore {
     fn capabilities(&self) -> Capabilities {
-        let capabilities = Capabilities::new().evicts();
-        if self.leases { capabilities.leases() } else { capabilities }
+        let mut capabilities = Capabilities::new();
+        capabilities.evicts = !self.promises_to_keep_all;
+        capabilities.leases = self.leases;
+        capabilities
     }
     fn leases(&self) -> Option<&dyn SessionLease> {
         self.leases.then_some(self as _)
