@@ -104,7 +104,7 @@ impl Inner {
         }
         match self.policy.observers {
             ObserverPrompts::Refuse => control.check_driver(&who.person.id).map(|()| false),
-            ObserverPrompts::Propose => Ok(true),
+            ObserverPrompts::Propose => Ok(!control.drivers.is_empty()),
         }
     }
 
@@ -112,7 +112,7 @@ impl Inner {
     async fn finished(&self, session: &Session, prompt_id: &str, by: &str) -> Result<Accepted> {
         let phase = match session.delivery(prompt_id).await? {
             Some(Delivery::Executed) => Phase::Done,
-            _ => Phase::Failed,
+            _ => Phase::Unknown,
         };
         Ok(Accepted::known(PromptState::new(prompt_id, session.id(), by, phase, 0)))
     }
