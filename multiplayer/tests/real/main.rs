@@ -21,7 +21,10 @@ pub async fn server() -> RealServer {
 }
 
 pub async fn open(server: &RealServer, driver: impl SessionPersistDriver) -> Workspace {
-    let sdk = SandboxAgent::builder(server.url()).persist(driver).connect().await.unwrap();
+    // So that whoever waits for a server that is gone waits less than this module's patience.
+    let limits = sandbox_agent_sdk::Limits::default().reconnect(Duration::from_secs(15));
+    let builder = SandboxAgent::builder(server.url()).persist(driver).limits(limits);
+    let sdk = builder.connect().await.unwrap();
     let request = SessionRequest::new("default", "mock").cwd("/");
     Workspace::builder("w", sdk).session(request).open().await.unwrap()
 }

@@ -54,3 +54,25 @@ async fn an_agent_that_dies_in_its_turn_fails_the_prompt_and_the_next_one_runs()
     assert!(words(&seen).contains("alive"));
     workspace.close().await.unwrap();
 }
+
+#[tokio::test]
+#[ignore = "needs the real server"]
+async fn a_sandbox_that_is_killed_fails_the_prompt_in_time() {
+    let mut server = server().await;
+    let workspace = open(&server, MemorySessionPersistDriver::new()).await;
+    let ada = owner(&workspace, "ada").await;
+    let mut frames = ada.frames().unwrap();
+    ada.prompt(NewPrompt::with_id("lost", "say begun; think 600000")).await.unwrap();
+    until(&mut frames, |body| matches!(body, FrameBody::SessionEvent(event) if event.agent_text().is_some()))
+        .await;
+    server.kill();
+    let seen = until(&mut frames, |body| is_over(body, "lost")).await;
+    let FrameBody::State(state) = &seen.last().unwrap().body else { unreachable!() };
+    let error = state.prompt.as_ref().unwrap().error.as_ref().unwrap();
+    assert_eq!((&*error.code, error.delivery.as_deref()), ("sandbox", Some("executed")));
+    // What is stored is still to be had.
+    assert!(
+        words(&until(&mut ada.frames_after(0).unwrap(), |body| is_over(body, "lost")).await)
+            .contains("begun")
+    );
+}
