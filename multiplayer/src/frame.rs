@@ -42,7 +42,7 @@ pub enum FrameBody {
     /// `chat.user`: somebody said something to an agent.
     ChatUser(ChatUser),
     /// `permission.requested`: an agent asks for a permission.
-    PermissionRequested(PermissionRequested),
+    PermissionRequested(Box<PermissionRequested>),
     /// `permission.resolved`: it was answered, or its turn ended.
     PermissionResolved(PermissionResolved),
     /// `process.output`: a process in the sandbox wrote something.
@@ -56,7 +56,7 @@ pub enum FrameBody {
     /// `control`: who drives, and who asks to.
     Control(Control),
     /// `state`: what a session does.
-    State(State),
+    State(Box<State>),
     /// `evicted`: the places from `from` to `sequence` are no longer stored.
     Evicted,
     /// A kind that this version does not know, as it came.

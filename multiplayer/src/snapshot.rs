@@ -63,7 +63,7 @@ impl Snapshot {
         match body {
             FrameBody::SessionEvent(event) => self.reached(&event.session_id, event.event_index),
             FrameBody::ChatUser(chat) => self.said(sequence, chat),
-            FrameBody::PermissionRequested(asked) => self.permissions.push(asked.clone()),
+            FrameBody::PermissionRequested(asked) => self.permissions.push((**asked).clone()),
             FrameBody::PermissionResolved(answered) => self.permissions.retain(|asked| {
                 (&asked.session_id, &asked.permission_id) != (&answered.session_id, &answered.permission_id)
             }),

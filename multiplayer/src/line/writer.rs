@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sandbox_agent_sdk::persist::Inserted;
 use sandbox_agent_sdk::{SessionEvent, SessionRecord};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -322,7 +322,7 @@ impl Writer {
 pub(crate) async fn restore(store: &LineStore, record: &SessionRecord) -> Result<Snapshot> {
     let kept = record.extra.get(CHECKPOINT).and_then(|kept| kept.get("snapshot"));
     let mut snapshot: Snapshot =
-        kept.map(Value::clone).and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default();
+        kept.cloned().and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default();
     loop {
         let page = match store.entries(snapshot.sequence, BATCH).await {
             Ok(page) => page,

@@ -234,7 +234,7 @@ impl Inner {
         };
         let agent = session.record().agent;
         let state = Activity::from(*session.state().borrow());
-        let frame = FrameBody::State(State { session_id: id, agent, state, prompt: None });
+        let frame = FrameBody::State(Box::new(State { session_id: id, agent, state, prompt: None }));
         self.line.append(frame).await?;
         self.tasks.spawn(pump::run(self.clone(), session, number));
         Ok(())

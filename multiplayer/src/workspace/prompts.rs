@@ -202,7 +202,7 @@ impl Inner {
         let activity = Activity::from(*session.state().borrow());
         let mut state = self.state_of(session, activity);
         state.prompt = Some(prompt.clone());
-        self.line.append(FrameBody::State(state)).await.map(drop)
+        self.line.append(FrameBody::State(Box::new(state))).await.map(drop)
     }
 
     /// Sends the proposals that control allows by now; behind the gate.

@@ -134,7 +134,7 @@ impl Inner {
         if same {
             return Ok(());
         }
-        self.line.append(FrameBody::State(self.state_of(session, state))).await.map(drop)
+        self.line.append(FrameBody::State(Box::new(self.state_of(session, state)))).await.map(drop)
     }
 
     pub(super) fn state_of(&self, session: &Session, state: Activity) -> State {
