@@ -387,5 +387,16 @@ pub(super) fn deleted(id: &str) -> Error {
 async fn last_index(store: &Store, session_id: &str) -> Result<u64> {
     let request = ListEventsRequest::new(session_id).descending().limit(1);
     let page = store.list_events(&request).await?;
-    Ok(page.items.first().map_or(0, |event| event.event_index))
+    if let Some(newest) = page.items.first() {
+        return Ok(newest.event_index);
+    }
+    // All that there was may have been evicted.
+    let oldest = store.list_events(&ListEventsRequest::new(session_id).after_index(0).limit(1)).await;
+    match oldest {
+        Ok(page) => Ok(page.items.first().map_or(0, |event| event.event_index)),
+        Err(error) => match error.kind() {
+            PersistErrorKind::Evicted { to, .. } => Ok(to),
+            _ => Err(error.into()),
+        },
+    }
 }
