@@ -76,13 +76,18 @@ impl SandboxAgent {
         };
         let (store, id) = (self.shared.parts.store.clone(), id.to_owned());
         self.apart(async move {
-            if let Some(core) = core {
+            if let Some(core) = &core {
                 core.hold(Claim::Free).await?;
                 *slot = None;
                 let claimed = core.claim_left_behind().await;
                 core.shut_down(true).await;
                 claimed?;
             }
+            // What was heard last may still be on its way into the record.
+            let _removed = match &core {
+                Some(core) => Some(core.store_no_record().await),
+                None => None,
+            };
             let driver = store.driver();
             Ok(store.call(|| driver.delete_session(&id)).await?)
         })

@@ -233,6 +233,7 @@ impl SandboxAgent {
         let is_there = record.is_some() || !page.items.is_empty();
         if is_there && events_ours && record_ours {
             let driver = store.driver();
+            let _removed = core.store_no_record().await;
             store.call(|| driver.delete_session(&core.id)).await?;
         }
         Ok(())

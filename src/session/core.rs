@@ -191,6 +191,11 @@ impl SessionCore {
         self.write().await
     }
 
+    /// As long as this lives, no record is stored: for whoever removes it.
+    pub(crate) async fn store_no_record(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.storing.lock().await
+    }
+
     /// Changes the record in memory; it is stored with the next change at the latest.
     pub(crate) fn amend(&self, change: impl FnOnce(&mut SessionRecord)) {
         let mut shared = self.shared();
