@@ -68,7 +68,7 @@ impl SandboxAgent {
     /// It is no error when the store has no such session. Fails with [`Held`](crate::ErrorKind::Held) where
     /// another SDK holds it. Bounded as [`destroy_session`](Self::destroy_session). Dropping the call does not take it back.
     pub async fn delete_session(&self, id: &str) -> Result<()> {
-        let mut slot = self.slot(id)?.lock_owned().await;
+        let mut slot = self.enter(id).await?;
         let core = match self.core(&mut slot, id).await {
             // Then nothing tells of a process, and what can't be read can still be deleted.
             Err(error) if *error.kind() == ErrorKind::Persist(PersistErrorKind::Corrupt) => None,

@@ -108,8 +108,7 @@ impl SandboxAgent {
     /// [`create_session`](Self::create_session), with one message more for each setting that is put back;
     /// its cost doesn't grow with the history.
     pub async fn resume_session(&self, id: &str) -> Result<Opened> {
-        let slot = self.slot(id)?;
-        let mut slot = slot.lock().await;
+        let mut slot = self.enter(id).await?;
         let record = self.known(&slot, id).await?.ok_or_else(|| not_found(id))?;
         self.resume(&mut slot, record, Wish::revive(), None).await
     }
@@ -126,8 +125,7 @@ impl SandboxAgent {
                 "an SDK without a holder's name holds no sessions; set one to take over",
             ));
         }
-        let slot = self.slot(id)?;
-        let mut slot = slot.lock().await;
+        let mut slot = self.enter(id).await?;
         let record = self.known(&slot, id).await?.ok_or_else(|| not_found(id))?;
         let wish = Wish { claim: Claim::TakeOver, ..Wish::revive() };
         self.resume(&mut slot, record, wish, None).await
@@ -146,7 +144,7 @@ impl SandboxAgent {
     /// [`resume_or_create_session`](Self::resume_or_create_session), and says how the session came to be open.
     pub async fn resume_or_create(&self, request: SessionRequest) -> Result<Opened> {
         request.check()?;
-        let mut slot = self.slot(&request.id)?.lock_owned().await;
+        let mut slot = self.enter(&request.id).await?;
         match self.known(&slot, &request.id).await? {
             Some(record) if record.agent != request.agent => Err(Error::invalid(format!(
                 "session {:?} belongs to agent {:?}, not {:?}; resume it with that agent, or choose another id",
@@ -254,11 +252,19 @@ impl SandboxAgent {
         let core = match open(slot) {
             Some(core) => {
                 core.hold(wish.claim).await?;
-                core.change_record(|kept| kept.session_init = record.session_init).await?;
+                let provisional = core.provisionally();
+                let changed = core.change_record(|kept| kept.session_init = record.session_init).await;
+                if let Err(error) = changed {
+                    core.give_up_unless_live().await;
+                    provisional.settled();
+                    return Err(error);
+                }
                 if let Some(policy) = policy {
                     core.set_policy(policy);
                 }
-                core
+                let opened = self.handle(core).open(wish).await;
+                provisional.settled();
+                return opened;
             }
             None => {
                 replace(slot);
@@ -293,6 +299,17 @@ impl SandboxAgent {
         let driver = store.driver();
         let record = store.call(|| driver.get_session(id)).await?;
         record.map(readable).transpose()
+    }
+
+    /// The session's slot, for whoever opens or ends it: without one that another SDK took over.
+    async fn enter(&self, id: &str) -> Result<OwnedMutexGuard<Option<Arc<SessionCore>>>> {
+        let mut slot = self.slot(id)?.lock_owned().await;
+        if let Some(core) = open(&slot)
+            && core.was_overtaken().await
+        {
+            replace(&mut slot);
+        }
+        Ok(slot)
     }
 
     fn slot(&self, id: &str) -> Result<Slot> {

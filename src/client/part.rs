@@ -21,7 +21,7 @@ impl SandboxAgent {
     /// [`Limits::store`](crate::Limits::store) for each of the store's calls, and before that by a call that
     /// is opening the session. Dropping the call does not take it back.
     pub async fn destroy_session(&self, id: &str) -> Result<()> {
-        let mut slot = self.slot(id)?.lock_owned().await;
+        let mut slot = self.enter(id).await?;
         let core = self.core(&mut slot, id).await?.ok_or_else(|| not_found(id))?;
         self.apart(async move {
             core.hold(Claim::Free).await?;
@@ -40,7 +40,7 @@ impl SandboxAgent {
     /// A process that was detached, by this SDK or another, is ended too; without one this does
     /// nothing more. Bounded as [`destroy_session`](Self::destroy_session).
     pub async fn close_session(&self, id: &str) -> Result<()> {
-        let mut slot = self.slot(id)?.lock_owned().await;
+        let mut slot = self.enter(id).await?;
         let Some(core) = self.core(&mut slot, id).await? else { return Ok(()) };
         self.apart(async move {
             core.hold(Claim::Free).await?;

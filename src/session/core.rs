@@ -172,7 +172,7 @@ impl SessionCore {
             if running.await.is_err() {
                 ended.tail.end(End::Failed(Error::protocol("the session's runner panicked")));
                 ended.end();
-                ended.queue.close();
+                ended.queue.close(&ended.end_error());
             }
             ended.drained.cancel();
         });
@@ -353,14 +353,13 @@ impl SessionCore {
         // Also of a session whose store failed: its process lives.
         let lives = |link: &Arc<Link>| !link.death().is_some_and(|error| error.is_agent_gone());
         let link = self.link().filter(|link| kill && lives(link));
-        self.queue.close();
+        self.queue.close(&self.end_error());
+        let mut noted = false;
         if let Some(link) = &link {
             link.bury(&self.end_error());
+            noted = self.note_end_of(link, "closed").await;
         }
         let end = async {
-            if let Some(link) = &link {
-                self.note_end_of(link, "closed").await;
-            }
             self.stop.cancel();
             let mut mark = self.tail.watch();
             let ended = mark.wait_for(|mark| mark.end.is_some());
@@ -368,7 +367,7 @@ impl SessionCore {
         };
         let delete = async {
             if let Some(link) = &link {
-                link.delete().await;
+                self.delete_process(link, noted).await;
             }
         };
         futures::join!(end, delete);

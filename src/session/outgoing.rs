@@ -99,28 +99,39 @@ impl SessionCore {
         self.note_as(server_id, ids::outbound(server_id), method, params).await;
     }
 
-    async fn note_as(&self, server_id: &str, id: String, method: &str, params: Value) {
-        if let Ok(outbound) = Outbound::notification(method, params)
-            && let Err(error) = self.store_as(server_id, id, &outbound).await
-        {
+    /// Whether it is in the record.
+    async fn note_as(&self, server_id: &str, id: String, method: &str, params: Value) -> bool {
+        let Ok(outbound) = Outbound::notification(method, params) else { return false };
+        let stored = self.store_as(server_id, id, &outbound).await;
+        if let Err(error) = &stored {
             tracing::debug!(session = %self.id, %error, method, "could not be recorded");
         }
+        stored.is_ok()
     }
 
-    /// Ends a process of ours, and records how far it was heard. Bounded by 3 s.
+    /// Ends a process of ours, and records how far it was heard. Bounded by 3 s, and where that can't be
+    /// recorded by one call of the store more.
     pub(crate) async fn end_process(&self, link: &Link, error: &Error, reason: &str) {
         // Buried first: a call in flight would keep the process alive, and nothing more is read of it.
         link.bury(error);
-        self.note_end_of(link, reason).await;
-        link.delete().await;
+        let noted = self.note_end_of(link, reason).await;
+        self.delete_process(link, noted).await;
     }
 
-    /// Records that a process of ours was ended, and how far it was heard.
-    pub(crate) async fn note_end_of(&self, link: &Link, reason: &str) {
+    /// Records that a process of ours was ended, and how far it was heard. Whether that is recorded now.
+    pub(crate) async fn note_end_of(&self, link: &Link, reason: &str) -> bool {
         let (server_id, last) = (&link.server_id, link.done());
         let params = json!({ "serverId": server_id, "lastEventId": last, "reason": reason });
         let note = self.note_as(server_id, ids::ended(server_id), envelope::PROCESS_ENDED, params);
-        let _ = timeout(NOTE, note).await;
+        timeout(NOTE, note).await.unwrap_or(false)
+    }
+
+    /// Ends a process whose end was to be noted. Whoever takes the session over behind the note leaves the
+    /// process alone; without it they may be at it by now.
+    pub(crate) async fn delete_process(&self, link: &Link, noted: bool) {
+        if noted || self.may_end_process().await {
+            link.delete().await;
+        }
     }
 
     /// Answers "cancelled" to every permission request that nobody answered.

@@ -20,7 +20,7 @@ async fn node(sandbox: &Sandbox, driver: impl SessionPersistDriver, name: &str) 
     node_within(sandbox, driver, name, limits()).await
 }
 
-async fn node_within(
+pub async fn node_within(
     sandbox: &Sandbox,
     driver: impl SessionPersistDriver,
     name: &str,
@@ -30,7 +30,7 @@ async fn node_within(
     builder.connect().await.unwrap()
 }
 
-fn held_by(name: &str) -> ErrorKind {
+pub fn held_by(name: &str) -> ErrorKind {
     ErrorKind::Held { holder: name.to_owned() }
 }
 
