@@ -40,7 +40,12 @@ impl SessionCore {
             payload: outbound.payload.clone(),
             permit: None,
         };
-        Ok(self.recorder.store(draft).await?.map(|event| event.event_index))
+        let stored = self.recorder.store(draft).await.map_err(|error| match error.kind() {
+            // Nothing is recorded any more, which has a reason.
+            ErrorKind::Closed => self.end_error().with_delivery(Delivery::NotSent),
+            _ => error,
+        });
+        Ok(stored?.map(|event| event.event_index))
     }
 
     /// Sends a request and waits for its answer, within the limit for requests.
@@ -63,7 +68,7 @@ impl SessionCore {
             match self.stop.run_until_cancelled(timeout(self.limits.request, answer)).await {
                 Some(Ok(Ok(answer))) => answer,
                 Some(Err(_)) => Err(timed_out(method, self.limits.request)),
-                Some(Ok(Err(_))) | None => Err(Error::closed().with_delivery(Delivery::Unknown)),
+                Some(Ok(Err(_))) | None => Err(self.end_error().with_delivery(Delivery::Unknown)),
             }
         };
         asked.instrument(span).await

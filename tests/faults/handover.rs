@@ -134,3 +134,51 @@ async fn a_prompt_that_waits_when_its_session_is_taken_over_is_told_why() {
     assert_eq!(error.delivery(), Some(Delivery::NotSent));
     assert!(error.is_fenced(), "{error:?}");
 }
+
+#[tokio::test]
+async fn who_is_overtaken_while_it_opens_the_session_is_told_so_and_ends_its_process() {
+    let slow = offering(AgentOptions::new().init_delay(Duration::from_secs(60))).await;
+    let sandbox = crate::sandbox().await;
+    let driver = MemorySessionPersistDriver::new();
+    let b = node(&sandbox, driver.clone(), "b").await;
+    b.create_session(request("one")).await.unwrap();
+    b.close_session("one").await.unwrap();
+    let short = limits().lease(Duration::from_millis(300));
+    let a = node_within(&slow, driver.clone(), "a", short).await;
+    let opening = tokio::spawn(async move { (a.resume_session("one").await, a) });
+    eventually("it is being opened", async || slow.servers().len() == 1).await;
+    b.take_over_session("one").await.unwrap().session.prompt("say hello").await.unwrap();
+    let (refused, _a) = timeout(PATIENCE, opening).await.unwrap().unwrap();
+    let refused = refused.unwrap_err();
+    assert!(refused.is_fenced(), "{refused:?}");
+    eventually("its process ends", async || slow.servers().is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_holder_that_renews_too_late_does_no_harm_to_the_next_one() {
+    let sandbox = sandbox().await;
+    let driver = MemorySessionPersistDriver::new();
+    let slow = SlowLeases::over(&driver);
+    let short = limits().lease(Duration::from_millis(300));
+    let a = node_within(&sandbox, slow.clone(), "a", short).await;
+    let b = node(&sandbox, driver.clone(), "b").await;
+    let session = a.create_session(request("one")).await.unwrap();
+    slow.delay(Deed::Renew, PATIENCE);
+    let mut turn = session.prompt("say begun; think 1500; say over");
+    begun(&mut turn).await;
+    let next = async || b.resume_session("one").await.ok();
+    let opened = timeout(PATIENCE, async {
+        loop {
+            if let Some(opened) = next().await {
+                return opened;
+            }
+        }
+    });
+    let opened = opened.await.unwrap();
+    assert_eq!(opened.outcome, ResumeOutcome::Reattached);
+    opened.session.running_turn().unwrap().await.unwrap();
+    assert!(timeout(PATIENCE, turn).await.unwrap().unwrap_err().is_fenced());
+    let events = recorded(&opened.session).await;
+    assert_sound(&events);
+    assert_eq!(said(&events), "begunover");
+}
