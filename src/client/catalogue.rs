@@ -81,7 +81,11 @@ impl SandboxAgent {
                 *slot = None;
                 let claimed = core.claim_left_behind().await;
                 core.shut_down(true).await;
-                claimed?;
+                match claimed {
+                    // Somebody else was faster.
+                    Err(error) if *error.kind() == ErrorKind::SessionNotFound => {}
+                    claimed => claimed?,
+                }
             }
             // What was heard last may still be on its way into the record.
             let _removed = match &core {

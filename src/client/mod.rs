@@ -87,7 +87,7 @@ impl SandboxAgent {
     /// that is opening the session, 3 s where that is another SDK's. Dropping the call ends the process.
     pub async fn create_session(&self, request: SessionRequest) -> Result<Session> {
         request.check()?;
-        let slot = self.slot(&request.id)?.lock_owned().await;
+        let slot = self.enter(&request.id).await?;
         if slot.is_some() || self.stored(&request.id).await?.is_some() {
             return Err(Error::new(
                 ErrorKind::SessionExists,
@@ -301,13 +301,12 @@ impl SandboxAgent {
         record.map(readable).transpose()
     }
 
-    /// The session's slot, for whoever opens or ends it: without one that another SDK took over.
+    /// The session's slot, for whoever opens or ends it: without one that another SDK took over or deleted.
     async fn enter(&self, id: &str) -> Result<OwnedMutexGuard<Option<Arc<SessionCore>>>> {
         let mut slot = self.slot(id)?.lock_owned().await;
-        if let Some(core) = open(&slot)
-            && core.was_overtaken().await
-        {
-            replace(&mut slot);
+        match open(&slot) {
+            Some(core) if !core.was_lost().await => {}
+            _ => replace(&mut slot),
         }
         Ok(slot)
     }

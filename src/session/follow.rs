@@ -53,7 +53,7 @@ async fn run(core: Arc<SessionCore>) {
             Ok(last) => {
                 waits = delays().build();
                 if let Err(error) = core.check_same().await {
-                    core.recorder.record(Entry { draft: None, then: Then::Fail(error) });
+                    core.fail(error);
                     return;
                 }
                 core.recorder.record(Entry { draft: None, then: Then::CatchUp(last) });
@@ -72,7 +72,7 @@ async fn run(core: Arc<SessionCore>) {
 
 impl SessionCore {
     /// An error when the store has another session under the id, or none, than when this one was read.
-    async fn check_same(&self) -> Result<()> {
+    pub(super) async fn check_same(&self) -> Result<()> {
         let driver = self.store.driver();
         let Ok(stored) = self.store.call(|| driver.get_session(&self.id)).await else {
             // Nobody knows; reading says what is wrong with the store.

@@ -113,21 +113,29 @@ impl SessionCore {
         self.hold.notes.clone().try_read_owned().ok()
     }
 
-    /// Whether another SDK took the session over, be it that this one has yet to learn of it. Then it ends here.
-    pub(crate) async fn was_overtaken(&self) -> bool {
-        let held = self.hold.held.lock().await;
-        let Some(ours) = held.as_ref().filter(|ours| !ours.given_up.is_cancelled()) else { return false };
-        match self.renew(&ours.lease).await {
-            Err(error) if error.is_fenced() => {
-                self.lost(error);
-                true
-            }
-            _ => false,
+    /// Whether another SDK took the session over or deleted it, be it that this one has yet to learn of it.
+    /// Then it ends here.
+    pub(crate) async fn was_lost(&self) -> bool {
+        let why = match self.check_same().await {
+            Ok(()) => self.overtaken().await,
+            Err(error) => Some(error),
+        };
+        let lost = why.is_some();
+        if let Some(why) = why {
+            self.fail(why);
         }
+        lost
     }
 
-    fn lost(&self, error: Error) {
-        tracing::warn!(session = %self.id, "another SDK took the session over");
+    async fn overtaken(&self) -> Option<Error> {
+        let held = self.hold.held.lock().await;
+        let ours = held.as_ref().filter(|ours| !ours.given_up.is_cancelled())?;
+        self.renew(&ours.lease).await.err().filter(Error::is_fenced)
+    }
+
+    /// Somebody else has the session, or nobody: nothing more is recorded here.
+    pub(super) fn fail(&self, error: Error) {
+        tracing::warn!(session = %self.id, %error, "the session ends here");
         self.recorder.record(Entry { draft: None, then: Then::Fail(error) });
     }
 
@@ -204,7 +212,7 @@ async fn keep(core: Arc<SessionCore>, held: Held) {
         match core.renew(&held.lease).await {
             Ok(_) => {}
             Err(error) if error.is_fenced() => {
-                core.lost(error);
+                core.fail(error);
                 break;
             }
             Err(error) => {

@@ -176,3 +176,27 @@ async fn a_record_that_is_being_stored_does_not_outlive_its_session() {
     tokio::time::sleep(4 * MOMENT).await;
     assert!(driver.get_session("one").await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn a_session_that_was_deleted_elsewhere_can_be_made_anew_and_deleted_again() {
+    let sandbox = sandbox().await;
+    let (driver, one, _session) = first(&sandbox).await;
+    let two = sdk_on(&sandbox, driver.clone(), limits()).await;
+    two.resume_session("one").await.unwrap();
+    one.delete_session("one").await.unwrap();
+    two.resume_or_create_session(request("one")).await.unwrap().prompt("say hello").await.unwrap();
+    one.delete_session("one").await.unwrap();
+    let session = two.create_session(request("one")).await.unwrap();
+    session.prompt("say hello").await.unwrap();
+
+    // And where it is another one by now.
+    one.delete_session("one").await.unwrap();
+    let again = one.create_session(request("one")).await.unwrap();
+    let opened = two.resume_session("one").await.unwrap();
+    opened.session.prompt("say again").await.unwrap();
+    eventually("both have it", async || again.last_index() == opened.session.last_index()).await;
+
+    one.delete_session("one").await.unwrap();
+    two.delete_session("one").await.unwrap();
+    assert_eq!(sandbox.servers().len(), 0);
+}
