@@ -253,12 +253,7 @@ impl SandboxAgent {
             Some(core) => {
                 core.hold(wish.claim).await?;
                 let provisional = core.provisionally();
-                let changed = core.change_record(|kept| kept.session_init = record.session_init).await;
-                if let Err(error) = changed {
-                    core.give_up_unless_live().await;
-                    provisional.settled();
-                    return Err(error);
-                }
+                core.change_record(|kept| kept.session_init = record.session_init).await?;
                 if let Some(policy) = policy {
                     core.set_policy(policy);
                 }

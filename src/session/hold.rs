@@ -96,7 +96,7 @@ impl SessionCore {
     }
 
     /// The same, where it is not open now; bounded by a call that is opening it.
-    pub(crate) async fn give_up_unless_live(&self) {
+    async fn give_up_unless_live(&self) {
         let live = self.live.lock().await;
         if live.as_ref().is_none_or(|live| live.link.is_dead()) {
             self.give_up_hold().await;

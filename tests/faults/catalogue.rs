@@ -185,6 +185,8 @@ async fn a_session_that_was_deleted_elsewhere_can_be_made_anew_and_deleted_again
     two.resume_session("one").await.unwrap();
     one.delete_session("one").await.unwrap();
     two.resume_or_create_session(request("one")).await.unwrap().prompt("say hello").await.unwrap();
+    two.detach_session("one").await.unwrap();
+    let _dormant = two.get_session("one").await.unwrap().unwrap();
     one.delete_session("one").await.unwrap();
     let session = two.create_session(request("one")).await.unwrap();
     session.prompt("say hello").await.unwrap();
