@@ -7,6 +7,7 @@ use std::sync::Arc;
 use sandbox_agent_persist::{PersistError, PersistErrorKind};
 
 use crate::http::Problem;
+use crate::session::SameName;
 
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -62,7 +63,8 @@ pub enum ErrorKind {
         /// The cap in bytes.
         limit: usize,
     },
-    /// The store failed.
+    /// The store failed, or refuses, and the kind says how. Where it is an event that could not be stored, the
+    /// session has ended rather than skip it: resume it once the store is well. `Fenced`: another SDK has the session.
     Persist(PersistErrorKind),
     /// No session has this id.
     SessionNotFound,
@@ -84,7 +86,8 @@ pub enum ErrorKind {
     DuplicatePrompt,
     /// The permission request was answered, or ended with its turn.
     PermissionGone,
-    /// The agent or server sent what the protocol does not allow.
+    /// The agent or server sent what the protocol does not allow, a store broke its contract, or others open the
+    /// same session again and again; the message says which.
     Protocol,
     /// The SDK was closed or detached, or the last handle was dropped.
     Closed,
@@ -223,6 +226,11 @@ impl fmt::Debug for Error {
 impl From<PersistError> for Error {
     fn from(error: PersistError) -> Self {
         let message = match error.kind() {
+            PersistErrorKind::Fenced
+                if StdError::source(&error).is_some_and(|cause| cause.is::<SameName>()) =>
+            {
+                "another SDK has this one's holder's name, and so the session: give each running SDK a name of its own"
+            }
             PersistErrorKind::Fenced => "another SDK has the session: what this one writes is refused",
             PersistErrorKind::Unavailable => "the session store is unavailable",
             PersistErrorKind::TooLarge => "the session store takes nothing that large",

@@ -12,6 +12,10 @@ impl SandboxAgent {
     /// A page of the store's sessions, all or those that a
     /// [filter](sandbox_agent_persist::SessionFilter) picks. Bounded by [`Limits::store`](crate::Limits::store).
     ///
+    /// A record that can't be read, as in an encrypted store of which a key is missing, stops the list:
+    /// [`unreadable`](crate::persist::PersistError::unreadable) of the error's cause names its session, and has the
+    /// cursor to go on behind it. [`delete_session`](Self::delete_session) deletes it all the same.
+    ///
     /// ```no_run
     /// use sandbox_agent_sdk::persist::SessionFilter;
     /// use sandbox_agent_sdk::{ListSessionsRequest, SandboxAgent};
@@ -80,12 +84,14 @@ impl SandboxAgent {
                 core.hold(Claim::Free).await?;
                 *slot = None;
                 let claimed = core.claim_left_behind().await;
-                core.shut_down(true).await;
-                match claimed {
+                // What could not be stored would be deleted.
+                let parted = core.shut_down(true).await;
+                let claimed = match claimed {
                     // Somebody else was faster.
-                    Err(error) if *error.kind() == ErrorKind::SessionNotFound => {}
-                    claimed => claimed?,
-                }
+                    Err(error) if *error.kind() == ErrorKind::SessionNotFound => Ok(()),
+                    claimed => claimed,
+                };
+                claimed.and(parted.process)?;
             }
             // What was heard last may still be on its way into the record.
             let _removed = match &core {

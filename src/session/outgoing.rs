@@ -119,8 +119,14 @@ impl SessionCore {
     pub(crate) async fn end_process(&self, link: &Link, error: &Error, reason: &str) {
         // Buried first: a call in flight would keep the process alive, and nothing more is read of it.
         link.bury(error);
-        let noted = self.note_end_of(link, reason).await;
-        self.delete_process(link, noted).await;
+        match self.sign_off(link, reason).await {
+            Ok(true) => link.delete().await,
+            Ok(false) => {}
+            Err(error) => {
+                let (session, server) = (&self.id, &link.server_id);
+                tracing::warn!(%session, %server, %error, "an agent process goes on: it may be another SDK's by now");
+            }
+        }
     }
 
     /// Records that a process of ours was ended, and how far it was heard. Whether that is recorded now.
@@ -131,12 +137,13 @@ impl SessionCore {
         timeout(NOTE, note).await.unwrap_or(false)
     }
 
-    /// Ends a process whose end was to be noted. Whoever takes the session over behind the note leaves the
-    /// process alone; without it they may be at it by now.
-    pub(crate) async fn delete_process(&self, link: &Link, noted: bool) {
-        if noted || self.may_end_process().await {
-            link.delete().await;
+    /// Records that a process of ours is ended, before it is. Whether it may be: whoever takes the session over
+    /// behind the note leaves the process alone, and without it they may be at it by now, or nobody knows.
+    pub(super) async fn sign_off(&self, link: &Link, reason: &str) -> Result<bool> {
+        if self.note_end_of(link, reason).await {
+            return Ok(true);
         }
+        self.may_end_process().await
     }
 
     /// Answers "cancelled" to every permission request that nobody answered.

@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::store::{GatedStore, Moment, Operation};
-use crate::support::{request, session_update};
-use crate::{MOMENT, eventually, first, limits, sandbox, sdk_on, server};
+use crate::support::{begun, request, session_update};
+use crate::{MOMENT, PATIENCE, eventually, first, limits, sandbox, sdk_on, server};
 
 const TITLED: &str = r#"notify session/update {"update":{"sessionUpdate":"session_info_update","title":"Mend the login"}}; say done"#;
 
@@ -125,19 +125,24 @@ async fn a_session_that_was_deleted_is_brought_back_by_nobody_who_still_has_it()
             }
         }
     };
-    not_found(tokio::time::timeout(crate::PATIENCE, told).await.unwrap());
+    not_found(timeout(PATIENCE, told).await.unwrap());
     assert!(reads.next().await.is_none());
 }
 
 #[tokio::test]
 async fn a_session_is_idle_once_its_turn_is_over() {
     let sandbox = sandbox().await;
-    let (_driver, _sdk, session) = first(&sandbox).await;
-    for _ in 0..20 {
-        session.prompt("say hello").await.unwrap();
-        assert_eq!(*session.state().borrow(), SessionState::Idle);
-        assert!(session.running_turn().is_none());
-    }
+    let driver = Arc::new(GatedStore::keeping_all());
+    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    let mut turn = session.prompt("say begun; think 20; say over");
+    begun(&mut turn).await;
+    // However long it takes to note when that was.
+    let mut noting = driver.hold(Operation::UpdateSession);
+    timeout(PATIENCE, turn).await.unwrap().unwrap();
+    timeout(PATIENCE, noting.reached()).await.unwrap();
+    assert_eq!(*session.state().borrow(), SessionState::Idle);
+    assert!(session.running_turn().is_none());
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 use futures::{FutureExt, StreamExt};
 use sandbox_agent_persist_memory::MemoryOptions;
 use sandbox_agent_sdk::persist::SessionUpkeep;
-use sandbox_agent_sdk::{Error, From, MemorySessionPersistDriver, SessionState};
+use sandbox_agent_sdk::{
+    Error, ErrorKind, From, MemorySessionPersistDriver, SessionPersistDriver, SessionState,
+};
 use tokio::time::timeout;
 
 use crate::support::{begun, recorded, request, said, update};
@@ -114,4 +116,22 @@ async fn a_reader_elsewhere_goes_on_when_all_that_there_was_is_evicted() {
     session.prompt("say more").await.unwrap();
     let first = timeout(PATIENCE, seen.next()).await.unwrap().unwrap().unwrap();
     assert!(first.payload.get().contains("session/prompt"));
+}
+
+#[tokio::test]
+async fn a_reader_elsewhere_is_told_of_a_deletion_after_which_nothing_is_stored() {
+    let sandbox = sandbox().await;
+    let (driver, one, _session) = first(&sandbox).await;
+    one.close().await.unwrap();
+    let two = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let elsewhere = two.get_session("one").await.unwrap().unwrap();
+    let mut seen = elsewhere.events(From::Now);
+    assert!(seen.next().now_or_never().is_none());
+    // As retention does.
+    driver.delete_session("one").await.unwrap();
+    // Nothing tells of it: it is looked now and then.
+    tokio::time::pause();
+    let told = timeout(10 * PATIENCE, seen.next()).await.unwrap().unwrap();
+    assert_eq!(*told.unwrap_err().kind(), ErrorKind::SessionNotFound);
+    assert!(seen.next().await.is_none());
 }
