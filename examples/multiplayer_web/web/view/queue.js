@@ -23,10 +23,11 @@ export class QueueView {
     const proposed = phase === "proposed";
     const about = proposed ? `${who} suggest${mine ? "" : "s"}` : `${who}, next`;
     const text = chat?.text ?? "…";
+    const back = mine ? "Take back" : "Dismiss";
     return element("li", {},
       element("span", { class: "muted small" }, about),
       element("span", { class: "queue-text", title: text }, text),
       proposed && drives(workspace) && button("Send", () => this.#act("acceptPrompt", { promptId }), "small primary", { "aria-label": `Send ${who}’s suggestion` }),
-      (mine || drives(workspace)) && button(mine ? "Take back" : "Dismiss", () => this.#act("withdrawPrompt", { promptId }), "small", { "aria-label": `Take back: ${text.slice(0, 60)}` }));
+      (mine || drives(workspace)) && button(back, () => this.#act("withdrawPrompt", { promptId }), "small", { "aria-label": `${back}: ${text.slice(0, 60)}` }));
   }
 }
