@@ -57,6 +57,7 @@
 mod authorize;
 mod call;
 mod control;
+mod dispatch;
 mod error;
 mod frame;
 mod limits;
@@ -64,6 +65,7 @@ mod line;
 mod member;
 mod participant;
 mod prompt;
+mod sandbox;
 mod snapshot;
 mod workspace;
 
@@ -72,12 +74,14 @@ pub use call::{Call, Page};
 pub use control::{Control, ControlPolicy, ObserverPrompts};
 pub use error::{Error, ErrorKind, Result};
 pub use frame::{
-    Activity, ChatUser, Frame, FrameBody, Output, PermissionRequested, PermissionResolved, Presence, State,
+    Activity, ChatUser, Frame, FrameBody, Output, PermissionRequested, PermissionResolved, Presence,
+    ProcessState, State,
 };
 pub use limits::Limits;
 pub use line::Frames;
 pub use member::Member;
 pub use participant::{Participant, Person, Rights};
 pub use prompt::{Accepted, Failure, NewPrompt, Phase, PromptState};
+pub use sandbox::{Command, CommandOutput, Content};
 pub use snapshot::{SessionSummary, Snapshot};
 pub use workspace::{Hook, Workspace, WorkspaceBuilder};

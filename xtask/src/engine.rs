@@ -1,4 +1,4 @@
-//! The actor engine, from npm, and the tests of the package whose actors run in it.
+//! The actor engine, from npm, and the tests of the packages whose actors run in it.
 
 use std::env::consts::{ARCH, OS};
 use std::path::PathBuf;
@@ -19,9 +19,9 @@ const PACKAGE: &str = "@rivetkit/engine-cli-linux-x64-musl";
 /// Where the tests look for it.
 const VARIABLE: &str = "RIVET_ENGINE_BIN";
 /// A workspace of its own, below this one.
-const ACTORS: &str = "persist-rivet-json/actor";
+const ACTORS: &str = "multiplayer-rivet";
 
-/// Checks that package as the gate does the others, and runs its tests in the engine.
+/// Checks its packages as the gate does the others, and runs their tests in the engine.
 pub(crate) fn part(workspace: &Workspace) -> Result<()> {
     let engine = installed(workspace)?;
     let cargo = |args: &[&str]| {
@@ -35,11 +35,14 @@ pub(crate) fn part(workspace: &Workspace) -> Result<()> {
         cargo
     };
     let strict = ["--", "-D", "warnings"];
-    command::run(&mut cargo(&["fmt", "--check"]))?;
-    command::run(&mut cargo(&[&["clippy", "--locked", "--all-targets"][..], &strict].concat()))?;
-    command::run(cargo(&["doc", "--locked", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
-    command::run(&mut cargo(&["test", "--locked", "--lib", "--tests", "--", "--include-ignored"]))?;
-    command::run(&mut cargo(&["test", "--locked", "--doc"]))
+    command::run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    let clippy = ["clippy", "--locked", "--workspace", "--all-targets"];
+    command::run(&mut cargo(&[&clippy[..], &strict].concat()))?;
+    let doc = ["doc", "--locked", "--workspace", "--no-deps"];
+    command::run(cargo(&doc).env("RUSTDOCFLAGS", "-D warnings"))?;
+    let test = ["test", "--locked", "--workspace"];
+    command::run(&mut cargo(&[&test[..], &["--lib", "--tests", "--", "--include-ignored"]].concat()))?;
+    command::run(&mut cargo(&[&test[..], &["--doc"]].concat()))
 }
 
 /// The engine's program, installed at the pinned version if it isn't there yet.
