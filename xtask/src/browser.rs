@@ -18,6 +18,9 @@ const PAGE: &str = "multiplayer_web";
 /// The names that Chromium goes by, and the package that brings the first of them.
 const CHROMIUM: [&str; 4] = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
 
+/// Of one test file: far above what they take, so that passing it means that they hang.
+const TIME_LIMIT: &str = "--test-timeout=300000";
+
 /// Runs the page's tests, those of its parts and those in the browser.
 pub(crate) fn part(workspace: &Workspace) -> Result<()> {
     let chromium = chromium()?;
@@ -27,7 +30,7 @@ pub(crate) fn part(workspace: &Workspace) -> Result<()> {
     }
     let program = command::build(PAGE, &["-p", PAGE])?;
     let mut node = Command::new("node");
-    node.args(["--test", "--test-reporter=spec", "tests/"])
+    node.args(["--test", "--test-reporter=spec", TIME_LIMIT, "tests/"])
         .current_dir(workspace.root().join("examples").join(PAGE))
         .env("BROWSER_TOOLS", tools)
         .env("CHROMIUM_BIN", chromium)

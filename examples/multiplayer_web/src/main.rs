@@ -6,7 +6,7 @@
 //!
 //! prints its address; open it in two browsers. `SANDBOX_AGENT_URL` names the sandbox and
 //! `SANDBOX_AGENT_AGENT` the agent. When nothing answers at the default address, it starts a sandbox with a
-//! scripted agent in its own process. `MULTIPLAYER_LISTEN` is where it listens, 127.0.0.1:7878 unless told;
+//! scripted agent in its own process, as it does for `SANDBOX_AGENT_URL=scripted`. `MULTIPLAYER_LISTEN` is where it listens, 127.0.0.1:7878 unless told;
 //! anywhere but on this machine it asks for the key that is in the link it prints.
 
 mod guests;

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 const DEFAULT_HOST: &str = "127.0.0.1:2468";
+/// What `SANDBOX_AGENT_URL` says to have the one in this process, whatever runs on the machine.
+const SCRIPTED: &str = "scripted";
 
 /// Things to try with the scripted agent; its language is in the testkit's module `script`.
 const SUGGESTIONS: [(&str, &str); 6] = [
@@ -57,19 +59,26 @@ impl Sandbox {
     pub(crate) async fn find() -> Result<Self> {
         let named = env::var("SANDBOX_AGENT_URL").ok();
         let agent = env::var("SANDBOX_AGENT_AGENT").unwrap_or_else(|_| "claude".to_owned());
+        if named.as_deref() == Some(SCRIPTED) {
+            return Self::in_process(
+                "An agent that follows scripts answers here, in a sandbox inside the program.",
+            )
+            .await;
+        }
         if named.is_none() && TcpStream::connect(DEFAULT_HOST).await.is_err() {
-            return Self::in_process().await;
+            return Self::in_process(&format!(
+                "No sandbox answers at http://{DEFAULT_HOST}. This one runs inside the program, and its agent follows scripts."
+            ))
+            .await;
         }
         let url = named.unwrap_or_else(|| format!("http://{DEFAULT_HOST}"));
         let about = format!("The agent {agent} works in the sandbox at {}.", without_secrets(&url));
         Ok(Self { url, agent, about, in_process: None })
     }
 
-    async fn in_process() -> Result<Self> {
+    async fn in_process(about: &str) -> Result<Self> {
         let sandbox = InProcess::builder().quick_delete().start().await?;
-        let about = format!(
-            "No sandbox answers at http://{DEFAULT_HOST}. This one runs inside the program, and its agent follows scripts."
-        );
+        let about = about.to_owned();
         let url = sandbox.url().to_owned();
         Ok(Self { url, agent: "mock".to_owned(), about, in_process: Some(sandbox) })
     }

@@ -14,11 +14,12 @@ before(async () => {
 });
 after(() => browser?.close());
 beforeEach(async () => {
+  program = null;
   program = await startProgram();
 });
 afterEach(async () => {
   for (const context of browser.contexts()) await context.close();
-  await program.stop();
+  await program?.stop();
 });
 
 const quiet = (...pages) => assert.deepEqual(pages.flatMap(({ complaints }) => complaints), []);
@@ -27,7 +28,7 @@ test("two people see one conversation, and hand control over", async () => {
   const ada = await join(browser, program.url, "Ada");
   const bob = await join(browser, program.url, "Bob");
   for (const page of [ada, bob]) {
-    await page.locator("#banner", { hasText: "its agent follows scripts" }).waitFor();
+    await page.locator("#banner", { hasText: "that follows scripts" }).waitFor();
     await page.locator("#people").getByText("Ada").waitFor();
     await page.locator("#people").getByText("Bob").waitFor();
   }

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { createRequire } from "node:module";
 import path from "node:path";
 
@@ -12,22 +13,27 @@ export const axe = installed("axe-core").source;
 
 /** Starts the program on a free port; gives its port, and what ends it. */
 export async function startProgram() {
-  const { SANDBOX_AGENT_URL: _, ...rest } = process.env;
-  const program = spawn(told("MULTIPLAYER_WEB_BIN"), { env: { ...rest, MULTIPLAYER_LISTEN: "127.0.0.1:0" }, stdio: ["ignore", "pipe", "inherit"] });
-  const port = await new Promise((resolve, reject) => {
-    let printed = "";
-    program.stdout.on("data", (chunk) => {
+  const program = spawn(told("MULTIPLAYER_WEB_BIN"), {
+    env: { ...process.env, SANDBOX_AGENT_URL: "scripted", MULTIPLAYER_LISTEN: "127.0.0.1:0" },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const ended = once(program, "exit");
+  let printed = "";
+  const port = await Promise.race([
+    new Promise((found) => program.stdout.on("data", (chunk) => {
       printed += chunk;
       const link = /http:\/\/127\.0\.0\.1:(\d+)\/\n/.exec(printed);
-      if (link) resolve(Number(link[1]));
-    });
-    program.on("exit", (code) => reject(new Error(`the program ended with ${code}: ${printed}`)));
-  });
-  const stop = () => new Promise((ended) => {
-    program.removeAllListeners("exit");
-    program.on("exit", ended);
+      if (link) found(Number(link[1]));
+    })),
+    ended.then(([code]) => assert.fail(`the program ended with ${code}: ${printed}`)),
+  ]);
+  const stop = async () => {
     program.kill("SIGINT");
-  });
+    const kill = setTimeout(() => program.kill("SIGKILL"), 10_000);
+    const [code] = await ended;
+    clearTimeout(kill);
+    assert.equal(code, 0, "it ends by itself when it is told to");
+  };
   return { port, url: `http://127.0.0.1:${port}/`, stop };
 }
 
