@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 
 import { Network } from "./proxy.mjs";
-import { axe, box, connected, join, launch, log, open, picture, say, startProgram, transcript } from "./support.mjs";
+import { axe, connected, join, launch, log, open, picture, say, startProgram, transcript } from "./support.mjs";
 
 let browser;
 let program;
@@ -182,7 +182,7 @@ test("who only looks on can do nothing, and a second tab is somebody else", asyn
   await eve.getByLabel("Only look on").check();
   await eve.getByRole("button", { name: "Join" }).click();
   await connected(eve);
-  assert.ok(await box(eve).isDisabled());
+  await eve.locator("#say:disabled").waitFor();
   assert.equal(await eve.getByRole("button", { name: "control" }).count(), 0);
   await say(ada, "say hello");
   await log(eve).getByText("hello", { exact: true }).waitFor();

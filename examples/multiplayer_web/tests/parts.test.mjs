@@ -67,7 +67,7 @@ test("texts that are made to be slow are not", () => {
 
 const person = (id) => ({ id, name: id, program: false });
 const snapshot = (sequence, more = {}) => ({
-  workspace: "w", sequence, sessions: { s: { agent: "mock", state: "idle", lastIndex: 0 } },
+  workspace: "w", sequence, sessions: { s: { agent: "mock", state: "idle", lastIndex: 9 } },
   permissions: [], prompts: [], recent: [], here: [person("ada")], control: { term: 0, drivers: [], requests: [] }, ...more,
 });
 const entered = (after, now = snapshot(after)) => {
@@ -155,6 +155,17 @@ test("a permission is in the transcript once, whenever it was asked", () => {
   apply(before, { sequence: 5, at: 1, type: "permission.resolved", data: { sessionId: "s", permissionId: "1", optionId: "yes", by: "ada" } });
   assert.ok(before.items[0].resolved);
   assert.equal(before.permissions.length, 0);
+});
+
+test("a permission stands behind what was said before it", () => {
+  const asked = { sessionId: "s", permissionId: "1", eventIndex: 4, toolCall: { title: "Run" }, options: [] };
+  const workspace = entered(0);
+  apply(workspace, { sequence: 1, at: 1, type: "permission.requested", data: asked });
+  const late = (sequence, eventIndex, text) => ({ ...chunk(sequence, text), data: { ...chunk(sequence, text).data, eventIndex } });
+  apply(workspace, late(2, 3, "before"));
+  apply(workspace, { ...event(3, { method: "session/request_permission" }), data: { ...event(3, {}).data, eventIndex: 4 } });
+  apply(workspace, late(4, 5, "after"));
+  assert.deepEqual(workspace.items.map(({ kind, text }) => text ?? kind), ["before", "permission", "after"]);
 });
 
 test("what processes write is kept in characters, to a bound", () => {

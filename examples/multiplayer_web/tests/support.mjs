@@ -64,7 +64,7 @@ export async function join(browser, url, name, options) {
 }
 
 export const connected = (page) => page.locator('#room[data-connection="open"]').waitFor();
-export const box = (page) => page.getByRole("textbox", { name: "Message" });
+const box = (page) => page.getByRole("textbox", { name: "Message" });
 export const log = (page) => page.getByRole("log", { name: "Messages" });
 
 export async function say(page, text) {

@@ -13,7 +13,7 @@ import { apply, drives, emptyWorkspace, may, running, welcome } from "./workspac
 
 const CONNECTION = { connecting: "Connecting…", open: "Connected", reconnecting: "Reconnecting…" };
 const ACTIVITY = {
-  connecting: "Starting", running: "Working", waiting_for_permission: "Waiting for permission",
+  connecting: "Starting", running: "Working", waiting_for_permission: "Needs an answer",
   lost: "Sandbox lost", closed: "Closed",
 };
 

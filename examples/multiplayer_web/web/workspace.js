@@ -28,6 +28,9 @@ export function emptyWorkspace() {
     changed: new Set(),
     /** What was said, by the prompt's id; it enters the transcript when the agent gets it. */
     chats: new Map(),
+    /** Requests whose place in the transcript is not reached yet, and how far each session's events are. */
+    asked: [],
+    reached: new Map(),
     plan: [],
     outputs: new Map(),
     /** How many frames are missing in the middle; the server promises none. */
@@ -66,14 +69,19 @@ function record(workspace, frame) {
   switch (type) {
     case "session.event":
       takeEvent(workspace, data, frame.at);
+      workspace.reached.set(data.sessionId, data.eventIndex);
+      askWhatIsReached(workspace, data.sessionId);
       break;
     case "chat.user":
       workspace.chats.set(data.promptId, data);
       break;
     case "permission.requested":
-      ask(workspace, data);
+      workspace.asked.push(data);
+      askWhatIsReached(workspace, data.sessionId);
       break;
     case "permission.resolved": {
+      const early = workspace.asked.find((asked) => permissionKey(asked) === permissionKey(data));
+      if (early) ask(workspace, early);
       const item = workspace.byKey.get(permissionKey(data));
       if (item) touch(workspace, Object.assign(item, { resolved: true, optionId: data.optionId, by: data.by }));
       break;
@@ -128,13 +136,24 @@ function update(workspace, { type, data, sequence }) {
 const isOver = ({ phase }) => ["done", "failed", "withdrawn"].includes(phase);
 const permissionKey = ({ sessionId, permissionId }) => `permission:${sessionId}:${permissionId}`;
 
+/** A request stands behind what the agent said before it, which may come later than the request. */
+function askWhatIsReached(workspace, sessionId) {
+  const reached = workspace.reached.get(sessionId) ?? 0;
+  for (const asked of workspace.asked.filter((asked) => asked.sessionId === sessionId && asked.eventIndex <= reached)) ask(workspace, asked);
+}
+
 function ask(workspace, asked) {
+  workspace.asked = workspace.asked.filter((other) => permissionKey(other) !== permissionKey(asked));
   put(workspace, permissionKey(asked), { kind: "permission", asked, resolved: false });
 }
 
 /** Requests that were made before the first frame that was seen. */
 function showWaiting(workspace) {
-  for (const asked of workspace.permissions) ask(workspace, asked);
+  for (const asked of workspace.permissions) {
+    const { lastIndex = 0 } = workspace.sessions[asked.sessionId] ?? {};
+    if (asked.eventIndex <= lastIndex) ask(workspace, asked);
+    else if (!workspace.asked.includes(asked)) workspace.asked.push(asked);
+  }
 }
 
 /** Notes in the transcript how a turn ended, where that is worth a word. */

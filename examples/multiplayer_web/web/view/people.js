@@ -53,7 +53,7 @@ export class PeopleView {
       const release = button("Release", () => this.#act("releaseControl", { term: control.term }), "small", { "data-focus": "release" });
       if (!asking) return line("You drive.", release);
       return line(`${nameOf(asking)} asks for control.`,
-        button(`Hand over to ${nameOf(asking)}`, () => this.#give(asking), "small primary", { "data-focus": "hand" }), release);
+        button(`Hand over to ${nameOf(asking)}`, () => this.#give(asking), "small soft", { "data-focus": "hand" }), release);
     }
     if (control.drivers.length === 0) return line("Nobody drives. Whoever writes first does.", ask("Take control"));
     const present = control.drivers.some((driver) => here.some(({ id }) => id === driver.id));

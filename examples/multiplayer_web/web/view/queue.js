@@ -27,7 +27,7 @@ export class QueueView {
     return element("li", {},
       element("span", { class: "muted small" }, about),
       element("span", { class: "queue-text", title: text }, text),
-      proposed && drives(workspace) && button("Send", () => this.#act("acceptPrompt", { promptId }), "small primary", { "aria-label": `Send ${who}’s suggestion` }),
+      proposed && drives(workspace) && button("Send", () => this.#act("acceptPrompt", { promptId }), "small soft", { "aria-label": `Send ${who}’s suggestion` }),
       (mine || drives(workspace)) && button(back, () => this.#act("withdrawPrompt", { promptId }), "small", { "aria-label": `${back}: ${text.slice(0, 60)}` }));
   }
 }

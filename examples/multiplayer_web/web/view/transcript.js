@@ -136,10 +136,9 @@ const MAKE = {
       const options = item.asked.options.map((option) => button(option.name, () => answer(item.asked, option.optionId),
         option.kind.startsWith("allow") ? (option.kind === "allow_once" ? "primary" : "") : "danger", { disabled: !allowed }));
       card.replaceChildren(
-        element("p", { class: "small muted" }, "The agent asks for permission"),
+        element("p", { class: "small muted" }, allowed ? "The agent asks for permission" : "The agent asks whoever drives for permission"),
         element("p", { class: "permission-title" }, title),
         element("div", { class: "row" }, ...options),
-        allowed ? null : element("p", { class: "small muted" }, "Whoever drives can answer."),
       );
     };
     return node;
