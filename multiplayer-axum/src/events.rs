@@ -99,7 +99,7 @@ impl Reader {
             frames = self.frames.recv_many(BATCH) => match frames {
                 Some(Ok(frames)) => {
                     for frame in frames {
-                        let json = outgoing::line(outgoing::json(&frame, self.host.options.frame_bytes));
+                        let json = outgoing::line(frame.json_within(self.host.options.frame_bytes));
                         tell(&mut self.told, None, Some(frame.sequence), json);
                     }
                 }

@@ -23,13 +23,8 @@
 //! workspaces.insert(workspace);
 //! let app = axum::Router::new().nest("/workspaces", workspace_router(workspaces.clone()));
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
-//! axum::serve(listener, app)
-//!     .with_graceful_shutdown(async move {
-//!         let _ = tokio::signal::ctrl_c().await;
-//!         // Open connections would keep the server up for as long as somebody looks on.
-//!         workspaces.shutdown().await;
-//!     })
-//!     .await?;
+//! // `workspaces.shutdown()` ends it: open connections would keep the server up for as long as somebody looks on.
+//! axum::serve(listener, app).with_graceful_shutdown(workspaces.stopped()).await?;
 //! # Ok(()) }
 //! ```
 //!
@@ -73,8 +68,8 @@
 //! WebSocket's own pings. Before the server closes a connection for a reason, it sends
 //! `{"type": "error", "error": {…}}`, and the close frame has the error's code as its text.
 //!
-//! A frame above [`HostOptions::frame_bytes`] comes as `{"sequence": 18, "type": "large", "data": {"type":
-//! "session.event", "bytes": 9000000}}`; the call `getFramePart` fetches what it says.
+//! A frame above [`HostOptions::frame_bytes`] comes as `{"sequence": 18, "type": "large", "data": {"bytes":
+//! 9000000}}`; the call `getFramePart` fetches what it says.
 //!
 //! # Who is let in
 //!
@@ -106,6 +101,8 @@ mod request;
 mod socket;
 mod workspaces;
 
+/// The axum that the router is of.
+pub use axum;
 pub use host::{workspace_router, workspace_router_with};
 pub use options::HostOptions;
 pub use workspaces::Workspaces;

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 
 import { Network } from "./proxy.mjs";
-import { axe, connected, join, launch, log, open, picture, say, startProgram, transcript } from "./support.mjs";
+import { axe, connected, join, launch, log, open, picture, realSandbox, say, startProgram, transcript } from "./support.mjs";
 
 let browser;
 let program;
@@ -204,6 +204,36 @@ test("nothing runs that is not the page's own, and nobody else's page gets in", 
   await ada.reload();
   await connected(ada);
   assert.ok(requests.length > 10 && requests.every((url) => url.startsWith(program.url)), requests.join("\n"));
+});
+
+test("in front of the real server, everybody sees what processes write", async () => {
+  const real = await startProgram(realSandbox());
+  try {
+    const ada = await join(browser, real.url, "Ada");
+    const bob = await join(browser, real.url, "Bob");
+    assert.ok(await ada.locator("#banner").isHidden());
+    assert.equal(await ada.getByRole("group", { name: "Things to try" }).getByRole("button").count(), 0);
+    await say(ada, "say hello from a real server");
+    await log(bob).getByText("hello from a real server", { exact: true }).waitFor();
+    const secret = await ada.evaluate(() => sessionStorage.getItem("secret"));
+    const started = await fetch(`${real.url}workspaces/demo/calls/startProcess?name=Ada`, {
+      method: "POST", headers: { authorization: `Bearer ${secret}` },
+      body: JSON.stringify({ command: "sh", args: ["-c", "echo from a process; sleep 60"] }),
+    });
+    assert.equal(started.status, 200, await started.text());
+    for (const page of [ada, bob]) {
+      await page.getByRole("region", { name: "Output of sh" }).getByText("from a process").waitFor();
+      await page.locator("#output").getByText("running").waitFor();
+    }
+    await ada.getByRole("button", { name: "End sh" }).click();
+    await bob.locator("#output").getByText("running").waitFor({ state: "hidden" });
+    await accessible(bob, "with a process");
+    await picture(bob, "process");
+    quiet(ada, bob);
+  } finally {
+    for (const context of browser.contexts()) await context.close();
+    await real.stop();
+  }
 });
 
 for (const [name, options] of [

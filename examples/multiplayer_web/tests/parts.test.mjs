@@ -171,12 +171,17 @@ test("a permission stands behind what was said before it", () => {
 test("what processes write is kept in characters, to a bound", () => {
   const workspace = entered(0);
   const output = (sequence, bytes) => apply(workspace, {
-    sequence, at: 1, type: "process.output", data: { processId: "p", stream: "stdout", data: Buffer.from(bytes).toString("base64") },
+    sequence, at: 1, type: "process.output", data: { processId: "p", stream: "stdout", data: Buffer.from(bytes).toString("base64"), sequences: [1, 1] },
   });
   const euro = Buffer.from("€");
   output(1, euro.subarray(0, 1));
   output(2, euro.subarray(1));
   assert.equal(workspace.outputs.get("p").text, "€");
-  output(3, "x".repeat(200_000));
+  apply(workspace, { sequence: 3, at: 1, type: "process.state", data: { processId: "p", command: ["make", "test"], running: true } });
+  assert.ok(workspace.processes.p.running);
+  apply(workspace, { sequence: 4, at: 1, type: "process.output", data: { processId: "p", data: "", lost: true, sequences: [2, 9] } });
+  output(5, "\u001b[31mred\u001b[0m");
+  assert.equal(workspace.outputs.get("p").text, "€\n… output was lost …\nred");
+  output(6, "x".repeat(200_000));
   assert.equal(workspace.outputs.get("p").text.length, 64 * 1024);
 });

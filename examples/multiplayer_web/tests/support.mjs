@@ -11,10 +11,13 @@ const installed = createRequire(path.join(told("BROWSER_TOOLS"), "package.json")
 const { chromium } = installed("playwright-core");
 export const axe = installed("axe-core").source;
 
+/** The environment of a program in front of the real server. */
+export const realSandbox = () => ({ SANDBOX_AGENT_URL: told("REAL_SANDBOX_URL"), SANDBOX_AGENT_AGENT: told("REAL_SANDBOX_AGENT") });
+
 /** Starts the program on a free port; gives its port, and what ends it. */
-export async function startProgram() {
+export async function startProgram(environment = { SANDBOX_AGENT_URL: "scripted" }) {
   const program = spawn(told("MULTIPLAYER_WEB_BIN"), {
-    env: { ...process.env, SANDBOX_AGENT_URL: "scripted", MULTIPLAYER_LISTEN: "127.0.0.1:0" },
+    env: { ...process.env, ...environment, MULTIPLAYER_LISTEN: "127.0.0.1:0" },
     stdio: ["ignore", "pipe", "inherit"],
   });
   const ended = once(program, "exit");

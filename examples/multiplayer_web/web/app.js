@@ -112,7 +112,7 @@ function draw() {
     view.people.render(workspace);
     view.queue.render(workspace);
     view.composer.render(workspace);
-    renderPanel(workspace);
+    renderPanel(workspace, act);
     activity();
     view.announcer.look(workspace);
     for (const one of document.querySelectorAll(".suggestion")) one.disabled = !may(workspace, "prompt");

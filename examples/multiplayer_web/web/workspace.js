@@ -21,6 +21,7 @@ export function emptyWorkspace() {
     prompts: [],
     here: [],
     control: { term: 0, drivers: [], requests: [] },
+    processes: {},
     /** The transcript, and its entries by key. */
     items: [],
     byKey: new Map(),
@@ -49,6 +50,7 @@ export function welcome(workspace, message, fresh) {
   workspace.prompts = snapshot.prompts;
   workspace.here = snapshot.here;
   workspace.control = snapshot.control;
+  workspace.processes = { ...snapshot.processes };
   if (workspace.sequence >= workspace.known) showWaiting(workspace);
 }
 
@@ -120,6 +122,9 @@ function update(workspace, { type, data, sequence }) {
     case "control":
       workspace.control = data;
       break;
+    case "process.state":
+      workspace.processes[data.processId] = data;
+      break;
     case "state": {
       workspace.sessions[data.sessionId] = { ...workspace.sessions[data.sessionId], agent: data.agent, state: data.state };
       const { prompt } = data;
@@ -167,13 +172,18 @@ function finish(workspace, prompt) {
   else if (prompt.stopReason && prompt.stopReason !== "end_turn") notice(workspace, key, `The turn ended early: ${prompt.stopReason.replaceAll("_", " ")}.`);
 }
 
-function takeOutput(workspace, { processId, pid, stream, data }) {
-  const output = workspace.outputs.get(processId) ?? { processId, pid, text: "", decoders: {}, version: 0 };
-  const decoder = (output.decoders[stream] ??= new TextDecoder());
-  const bytes = Uint8Array.from(atob(data), (char) => char.charCodeAt(0));
-  output.text = (output.text + decoder.decode(bytes, { stream: true })).slice(-OUTPUT_MOST);
+function takeOutput(workspace, { processId, stream, data, lost }) {
+  const output = workspace.outputs.get(processId) ?? { text: "", decoders: {}, version: 0 };
+  output.text = (output.text + (lost ? "\n… output was lost …\n" : decoded(output, stream, data))).slice(-OUTPUT_MOST);
   output.version += 1;
   workspace.outputs.set(processId, output);
+}
+
+/** A character may come in two pieces, and a terminal's colours are left out. */
+function decoded(output, stream, data) {
+  const decoder = (output.decoders[stream] ??= new TextDecoder());
+  const bytes = Uint8Array.from(atob(data), (char) => char.charCodeAt(0));
+  return decoder.decode(bytes, { stream: true }).replace(/\u001b\[[0-9;?]*[A-Za-z]|\r(?=\n)/g, "");
 }
 
 /** Puts an entry at the end of the transcript, once for each key. */

@@ -94,14 +94,17 @@ impl Calls {
     }
 }
 
-/// Whether others need not wait for it: it only reads, or takes as long as an agent's start.
+/// Whether others need not wait for it: it only reads, or takes as long as an agent or a command does.
 fn is_beside(call: &Call) -> bool {
     matches!(
         call,
         Call::GetSessionInfo {}
             | Call::GetSequencedEvents { .. }
             | Call::GetFramePart { .. }
-            | Call::CreateSession { .. }
             | Call::RespondPermission { .. }
+            | Call::CreateSession { .. }
+            | Call::ListFiles { .. }
+            | Call::ReadFile { .. }
+            | Call::Exec(_)
     )
 }

@@ -156,6 +156,10 @@ impl Socket {
         // What still comes is taken and forgotten: an end with unread bytes would be a reset, which can
         // overtake the last words.
         while let Some(Ok(_)) = self.stream.next().await {}
+        if matches!(error.kind(), ErrorKind::TooLarge { .. }) {
+            // The rest of such a message can't be read. The caller's bound ends this.
+            std::future::pending::<()>().await;
+        }
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::End;
 use super::calls::Answer;
 use crate::options::HostOptions;
-use crate::{outgoing, protocol};
+use crate::protocol;
 
 /// How many frames are taken at once; they are shared, so that this holds no more than it points to.
 const BATCH: usize = 64;
@@ -31,7 +31,7 @@ pub(super) async fn run(
                 Some(Ok(some)) => {
                     let mut written = Ok(());
                     for frame in &some {
-                        let json = match Utf8Bytes::try_from(outgoing::json(frame, options.frame_bytes)) {
+                        let json = match Utf8Bytes::try_from(frame.json_within(options.frame_bytes)) {
                             Ok(json) => json,
                             Err(_) => return protocol::protocol("a frame is no UTF-8").into(),
                         };
