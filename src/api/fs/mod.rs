@@ -1,10 +1,14 @@
 //! Files in the sandbox.
 
+#[cfg(feature = "files")]
+mod transfer;
 mod types;
 mod walk;
 
 use bytes::Bytes;
 
+#[cfg(feature = "files")]
+pub use transfer::{Transfer, TransferProgress, Transferred};
 pub use types::{
     FsEntry, FsEntryType, FsMoveRequest, FsMoveResponse, FsStat, FsUploadBatchResponse, FsWriteResponse,
 };
