@@ -98,7 +98,8 @@ async fn what_is_not_set_is_not_sent() {
 async fn a_call_ends_within_its_time() {
     let limits = Limits::default().call(Duration::from_millis(200));
     let (processes, requests) = processes(limits, &["silence"]).await;
-    let error = processes.list(None).await.unwrap_err();
+    let call = tokio::time::timeout(Duration::from_secs(10), processes.list(None));
+    let error = call.await.unwrap().unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::TimedOut(Limit::Call));
     assert_eq!(requests.lock().unwrap().len(), 2);
 }
