@@ -88,6 +88,18 @@ pub enum ErrorKind {
     DuplicatePrompt,
     /// The permission request was answered, or ended with its turn.
     PermissionGone,
+    /// A command of the SDK's in the sandbox failed; the message has what it said.
+    CommandFailed {
+        /// Its exit code, where it had one.
+        code: Option<i32>,
+    },
+    /// A file of this machine could not be read or written; the cause says why.
+    Io,
+    /// A folder holds what is not carried: a link that leads out of it, a device, a path that is not below it.
+    UnsafePath {
+        /// Which.
+        path: String,
+    },
     /// The agent or server sent what the protocol does not allow, a store broke its contract, or others open the
     /// same session again and again; the message says which.
     Protocol,

@@ -49,6 +49,9 @@
 //!   crate `sandbox-agent-persist-sqlite` keeps it in a file; whoever wants it elsewhere implements
 //!   the trait and proves it with the suite in [`persist`].
 //!
+//! - [`api`]: the rest of the sandbox, typed: [`processes`](SandboxAgent::processes), [`fs`](SandboxAgent::fs),
+//!   [`agents`](SandboxAgent::agents), [`config`](SandboxAgent::config), [`desktop`](SandboxAgent::desktop).
+//!
 //! # What holds
 //!
 //! 1. **Once, in order.** Each message is stored once, an agent's in the order in which the server
@@ -79,6 +82,10 @@
 //!
 //! `rustls` (default): `https://` by rustls with the platform's certificates. Without it, `http://`
 //! only, or a client given to [`SandboxAgentBuilder::client`].
+//!
+//! `websocket`: terminals of processes, and the signalling of the desktop's stream.
+//!
+//! `files`: files and folders of any size, to and from the sandbox, checked by their SHA-256.
 
 mod acp;
 pub mod api;

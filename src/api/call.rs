@@ -17,7 +17,7 @@ use super::operation::Operation;
 use super::retry::Retry;
 use crate::client::Guard;
 use crate::error::{Delivery, Error, ErrorKind, Limit, Result};
-use crate::http::{Http, read_capped, transport};
+use crate::http::{Http, NO_LIMIT, read_capped, transport};
 use crate::limits::Limits;
 
 const JSON: &str = "application/json";
@@ -104,7 +104,7 @@ impl Api {
         let mut retry = Retry::new(operation.repeats, &self.limits, Instant::now());
         loop {
             let attempt = async {
-                let response = self.send(request.builder(&self.http), &content, JSON, limit).await?;
+                let response = self.send(request.builder(&self.http), &content).await?;
                 read_capped(response, self.limits.answer_bytes).await
             };
             let error = match timeout(limit, attempt).await {
@@ -129,14 +129,8 @@ impl Api {
         Ok(Address { method: operation.method.clone(), segments, query: pairs(query)? })
     }
 
-    async fn send(
-        &self,
-        request: RequestBuilder,
-        content: &Content,
-        accept: &'static str,
-        limit: Duration,
-    ) -> Result<Response> {
-        let request = content.attach(request.header(ACCEPT, format!("{accept}, */*"))).timeout(limit);
+    async fn send(&self, request: RequestBuilder, content: &Content) -> Result<Response> {
+        let request = content.attach(request.header(ACCEPT, "application/json, */*")).timeout(NO_LIMIT);
         self.http.accept(request.send().await.map_err(transport)?).await
     }
 }
@@ -195,3 +189,6 @@ pub(crate) fn timed_out(path: &str, limit: Duration) -> Error {
     let message = format!("{path} was not answered within {limit:?}; call again, or allow more time");
     Error::new(ErrorKind::TimedOut(Limit::Call), message).with_delivery(Delivery::Unknown)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
@@ -16,10 +15,7 @@ use super::call::{Api, timed_out};
 use super::operation::{Octets, Operation};
 use super::retry::Retry;
 use crate::error::{Error, ErrorKind, Result};
-use crate::http::transport;
-
-/// As long as it comes it has no end of its own, whatever total limit the caller's HTTP client sets.
-const NO_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
+use crate::http::{NO_LIMIT, transport};
 
 impl Api {
     /// Begins to read an answer, within [`Limits::call`](crate::Limits::call) a try.

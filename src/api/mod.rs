@@ -17,6 +17,8 @@
 pub mod agents;
 mod call;
 pub mod config;
+#[cfg(test)]
+mod coverage;
 pub mod desktop;
 mod download;
 pub mod fs;

@@ -1,7 +1,5 @@
 //! WebSockets, over the SDK's own HTTP client: so its proxy, its certificates and its headers hold for them.
 
-use std::time::Duration;
-
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
@@ -14,13 +12,11 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use super::call::{Api, timed_out};
 use super::operation::{Channel, Operation};
 use crate::error::{Error, ErrorKind, Result};
-use crate::http::transport;
+use crate::http::{NO_LIMIT, transport};
 
 /// A WebSocket to the server.
 pub(crate) type Socket = WebSocketStream<Upgraded>;
 
-/// A channel has no end of its own, whatever total limit the caller's HTTP client sets on a request.
-const NO_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The largest message. What the server sends are some KiB at once.
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 

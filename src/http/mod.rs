@@ -16,6 +16,10 @@ use crate::error::{Delivery, Error, ErrorKind, Result};
 /// A response body that is no event is read up to this size; nothing of the server's is larger.
 const MAX_BODY: usize = 1024 * 1024;
 
+/// For a request whose time the SDK bounds itself, or that has no end of its own: whatever total limit the
+/// caller's HTTP client sets, this goes over it.
+pub(crate) const NO_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// A header's value of fewer bytes is no secret, and taking it out would make an error unreadable.
 const SECRET: usize = 4;
 

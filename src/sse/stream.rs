@@ -9,11 +9,9 @@ use tokio::time::timeout;
 use super::event::{self, SseEvent};
 use super::frame::{Frame, Framer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::http::{Http, transport};
+use crate::http::{Http, NO_LIMIT, transport};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// A stream has no end of its own, whatever total limit the caller's HTTP client sets on a request.
-const NO_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What came on the stream.
 #[derive(Debug)]

@@ -44,7 +44,7 @@ enum Against {
     RealServer,
 }
 
-const EXAMPLES: [Example; 7] = [
+const EXAMPLES: [Example; 10] = [
     Example {
         name: "quickstart",
         after: None,
@@ -98,6 +98,33 @@ const EXAMPLES: [Example; 7] = [
         ],
     },
     Example {
+        name: "processes",
+        after: None,
+        args: &[],
+        runs: &[Run {
+            against: Against::RealServer,
+            prints: &["exit code Some(0)", "stdout: step 1", "stderr: done", "it ended with Some(3)"],
+        }],
+    },
+    Example {
+        name: "terminal",
+        after: None,
+        args: &[],
+        runs: &[Run {
+            against: Against::RealServer,
+            prints: &["30 100", "42", "the shell ended with Some(0)"],
+        }],
+    },
+    Example {
+        name: "files",
+        after: None,
+        args: &[],
+        runs: &[Run {
+            against: Against::RealServer,
+            prints: &["sent", "file /data/large.bin (5242880 bytes)", "SHA-256", "written by itself"],
+        }],
+    },
+    Example {
         name: "custom_driver",
         after: None,
         args: &[],
@@ -146,7 +173,13 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 fn build(workspace: &Workspace, name: &str) -> Result<PathBuf> {
     let (package, kind) = workspace.example(name).with_context(|| format!("no example `{name}`"))?;
     let flag = if kind == TargetKind::Example { "--example" } else { "--bin" };
-    command::build(name, &["-p", &package.name, flag, name])
+    let needs = package.targets.iter().filter(|target| target.name == name);
+    let features = needs.flat_map(|target| target.required_features.clone()).collect::<Vec<_>>().join(",");
+    let mut args = vec!["-p", package.name.as_str(), flag, name];
+    if !features.is_empty() {
+        args.extend(["--features", features.as_str()]);
+    }
+    command::build(name, &args)
 }
 
 fn check(program: &Path, args: &[&str], folder: &Path, run: &Run, sandbox: &Sandbox) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
+use cargo_metadata::{CargoOpt, Metadata, MetadataCommand, Package, TargetKind};
 
 /// The package that the project is about.
 pub(crate) const SDK: &str = "sandbox-agent-sdk";
@@ -32,7 +32,11 @@ pub(crate) struct Workspace {
 
 impl Workspace {
     pub(crate) fn load() -> Result<Self> {
-        let metadata = MetadataCommand::new().exec().context("cargo can't describe this workspace")?;
+        // With every feature, so that what is only behind one is known, too.
+        let metadata = MetadataCommand::new()
+            .features(CargoOpt::AllFeatures)
+            .exec()
+            .context("cargo can't describe this workspace")?;
         Ok(Self { metadata })
     }
 

@@ -1,20 +1,23 @@
 //! Files in the sandbox.
 
+#[cfg(feature = "files")]
+mod transfer;
 mod types;
 mod walk;
 
 use bytes::Bytes;
 
+#[cfg(feature = "files")]
+pub use transfer::{Transfer, TransferProgress, Transferred};
 pub use types::{
     FsEntry, FsEntryType, FsMoveRequest, FsMoveResponse, FsStat, FsUploadBatchResponse, FsWriteResponse,
 };
 pub use walk::FsWalk;
 
-use types::FsPathQuery;
+use types::{FsFolderQuery, FsPathQuery};
 
 use super::ByteStream;
-use super::call::{Api, Content};
-use super::operation::{Octets, Operation};
+use super::call::{Api, Content, read};
 use crate::error::{Delivery, Error, ErrorKind, Result};
 
 pub(crate) mod operations {
@@ -23,7 +26,7 @@ pub(crate) mod operations {
     use super::super::operation::{Octets, Operation};
     use super::types::*;
 
-    pub(crate) const ENTRIES: Operation<FsPathQuery, (), Vec<FsEntry>> = Operation::get("/v1/fs/entries");
+    pub(crate) const ENTRIES: Operation<FsFolderQuery, (), Vec<FsEntry>> = Operation::get("/v1/fs/entries");
     pub(crate) const READ: Operation<FsPathQuery, (), Octets> = Operation::get("/v1/fs/file");
     pub(crate) const WRITE: Operation<FsPathQuery, Octets, FsWriteResponse> = Operation::put("/v1/fs/file");
     pub(crate) const DELETE: Operation<FsDeleteQuery, (), FsActionResponse> =
@@ -32,7 +35,7 @@ pub(crate) mod operations {
         Operation::post_idempotent("/v1/fs/mkdir");
     pub(crate) const MOVE: Operation<(), FsMoveRequest, FsMoveResponse> = Operation::post("/v1/fs/move");
     pub(crate) const STAT: Operation<FsPathQuery, (), FsStat> = Operation::get("/v1/fs/stat");
-    pub(crate) const UPLOAD_BATCH: Operation<FsPathQuery, Octets, FsUploadBatchResponse> =
+    pub(crate) const UPLOAD_BATCH: Operation<FsFolderQuery, Octets, FsUploadBatchResponse> =
         Operation::post("/v1/fs/upload-batch");
 }
 
@@ -57,7 +60,7 @@ impl Fs {
 
     /// What is in a folder, in no order. [`walk`](Self::walk) goes deeper.
     pub async fn entries(&self, path: &str) -> Result<Vec<FsEntry>> {
-        self.api.call(&operations::ENTRIES, &[], &at(path), &()).await
+        self.api.call(&operations::ENTRIES, &[], &folder(path), &()).await
     }
 
     /// What is at a path, behind all links.
@@ -84,7 +87,10 @@ impl Fs {
     /// Takes 2 MiB, all that the server takes: more fails with [`TooLarge`](ErrorKind::TooLarge) before it is sent.
     /// Bounded by [`Limits::transfer`](crate::Limits::transfer).
     pub async fn write(&self, path: &str, content: impl Into<Bytes>) -> Result<FsWriteResponse> {
-        self.put(&operations::WRITE, path, content.into(), "application/octet-stream").await
+        let content = sized(path, content.into(), "application/octet-stream")?;
+        let limit = self.api.limits.transfer;
+        let answer = self.api.exchange(limit, &operations::WRITE, &[], &at(path), content).await?;
+        read(&operations::WRITE, &answer)
     }
 
     /// Deletes a file, a link, or a folder: one that isn't empty only when `recursive`.
@@ -113,28 +119,27 @@ impl Fs {
     /// before that. Takes 2 MiB, as [`write`](Self::write). Bounded by
     /// [`Limits::transfer`](crate::Limits::transfer). Never tried again.
     pub async fn upload_batch(&self, path: &str, tar: impl Into<Bytes>) -> Result<FsUploadBatchResponse> {
-        self.put(&operations::UPLOAD_BATCH, path, tar.into(), "application/x-tar").await
+        let content = sized(path, tar.into(), "application/x-tar")?;
+        let limit = self.api.limits.transfer;
+        let answer = self.api.exchange(limit, &operations::UPLOAD_BATCH, &[], &folder(path), content).await?;
+        read(&operations::UPLOAD_BATCH, &answer)
     }
+}
 
-    async fn put<R: serde::de::DeserializeOwned>(
-        &self,
-        operation: &Operation<FsPathQuery, Octets, R>,
-        path: &str,
-        content: Bytes,
-        kind: &'static str,
-    ) -> Result<R> {
-        if content.len() > MAX_WRITE {
-            let message = format!(
-                "{path:?}: {} bytes are more than the {MAX_WRITE} that the server takes at once",
-                content.len()
-            );
-            return Err(Error::new(ErrorKind::TooLarge { limit: MAX_WRITE }, message)
-                .with_delivery(Delivery::NotSent));
-        }
-        let content = Content::new(content, kind);
-        let answer = self.api.exchange(self.api.limits.transfer, operation, &[], &at(path), content).await?;
-        super::call::read(operation, &answer)
+/// A body that the server takes; what is larger is refused before it is sent.
+fn sized(path: &str, content: Bytes, kind: &'static str) -> Result<Content> {
+    if content.len() <= MAX_WRITE {
+        return Ok(Content::new(content, kind));
     }
+    let message = format!(
+        "{path:?}: {} bytes are more than the {MAX_WRITE} that the server takes at once",
+        content.len()
+    );
+    Err(Error::new(ErrorKind::TooLarge { limit: MAX_WRITE }, message).with_delivery(Delivery::NotSent))
+}
+
+fn folder(path: &str) -> FsFolderQuery {
+    FsFolderQuery { path: Some(path.to_owned()) }
 }
 
 fn at(path: &str) -> FsPathQuery {

@@ -114,6 +114,12 @@ pub(crate) struct FsPathQuery {
     pub(crate) path: String,
 }
 
+/// A folder; the server's home folder where none is named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FsFolderQuery {
+    pub(crate) path: Option<String>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FsDeleteQuery {
     pub(crate) path: String,

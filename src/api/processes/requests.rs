@@ -21,10 +21,12 @@ pub struct ProcessCreateRequest {
     /// The program: a path, or a name to look for in the server's `PATH`.
     pub command: String,
     /// Its arguments; no shell reads them.
+    #[serde(default)]
     pub args: Vec<String>,
     /// The folder to start it in; the server's own unless set.
     pub cwd: Option<String>,
     /// Its environment beside what the server has.
+    #[serde(default)]
     pub env: Secrets,
     /// Whether it gets a terminal.
     pub tty: Option<bool>,
@@ -63,10 +65,12 @@ pub struct ProcessRunRequest {
     /// The program: a path, or a name to look for in the server's `PATH`.
     pub command: String,
     /// Its arguments; no shell reads them.
+    #[serde(default)]
     pub args: Vec<String>,
     /// The folder to run it in; the server's own unless set.
     pub cwd: Option<String>,
     /// Its environment beside what the server has.
+    #[serde(default)]
     pub env: Secrets,
     /// How long it may run, in milliseconds; the server has a default and a maximum.
     pub timeout_ms: Option<u64>,

@@ -7,6 +7,8 @@ mod processes;
 mod settings;
 #[cfg(feature = "websocket")]
 mod terminal;
+#[cfg(feature = "files")]
+mod transfer;
 
 use sandbox_agent_sdk::{Error, SandboxAgent};
 use sandbox_agent_testkit::real::RealServer;

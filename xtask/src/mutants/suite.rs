@@ -71,7 +71,7 @@ impl Suite {
         let mut build = cargo();
         build.current_dir(workspace).env("CARGO_TARGET_DIR", target);
         build.args(["test", "--no-run", "--message-format", "json-render-diagnostics"]);
-        build.args(["--package", &self.package]);
+        build.args(["--all-features", "--package", &self.package]);
         match self.target.as_str() {
             "lib" => build.arg("--lib"),
             test => build.args(["--test", test]),
