@@ -56,6 +56,7 @@
 
 mod authorize;
 mod call;
+mod client;
 mod control;
 mod dispatch;
 mod error;
@@ -71,6 +72,10 @@ mod workspace;
 
 pub use authorize::{Authorize, ConnectionRequest, RefuseAll};
 pub use call::{Call, Page};
+pub use client::{
+    Caller, ClientFrames, ClientLimits, Connection, InProcess, Pushed, Resume, Status, Subscription,
+    Transport, WhileAway, Why, WorkspaceClient, WorkspaceClientBuilder,
+};
 pub use control::{Control, ControlPolicy, ObserverPrompts};
 pub use error::{Error, ErrorKind, Result};
 pub use frame::{
