@@ -102,6 +102,20 @@ test("whose network is cut in the middle of a turn has all of it afterwards", as
   network.close();
 });
 
+test("whose network dies without a word finds out, and comes back", async () => {
+  const network = await Network.to(program.port);
+  const ada = await join(browser, program.url, "Ada");
+  const bob = await join(browser, network.url, "Bob");
+  network.silence();
+  await say(ada, "say nobody told Bob");
+  await log(ada).getByText("nobody told Bob", { exact: true }).waitFor();
+  assert.ok(!(await transcript(bob)).join().includes("nobody"));
+  // Longer than the silence after which a page takes the server for gone.
+  await log(bob).getByText("nobody told Bob", { exact: true }).waitFor({ timeout: 40_000 });
+  assert.deepEqual(await transcript(bob), await transcript(ada));
+  network.close();
+});
+
 test("a page that is offline says so and comes back by itself", async () => {
   const ada = await join(browser, program.url, "Ada");
   await ada.context().setOffline(true);
@@ -124,6 +138,37 @@ test("a page that is loaded anew is the same person, with the same conversation"
   await ada.getByText("You drive.").waitFor();
   assert.equal(await ada.locator("#people li").count(), 1);
   quiet(ada);
+});
+
+test("a long past is shown from its end, and earlier messages when they are asked for", async () => {
+  const ada = await join(browser, program.url, "Ada");
+  await say(ada, "say the very first");
+  await log(ada).getByText("the very first", { exact: true }).waitFor();
+  await say(ada, "stream 4000 rate=4000");
+  await log(ada).getByText("u4000 ").waitFor();
+  await ada.reload();
+  await connected(ada);
+  await ada.getByRole("button", { name: "Show earlier messages" }).click();
+  await log(ada).getByText("the very first", { exact: true }).waitFor();
+  await ada.getByRole("button", { name: "Show earlier messages" }).waitFor({ state: "hidden" });
+  quiet(ada);
+});
+
+test("beyond this machine, only who has the link comes in", async () => {
+  const shared = await startProgram({ SANDBOX_AGENT_URL: "scripted", MULTIPLAYER_LISTEN: "0.0.0.0:0" });
+  try {
+    const eve = await open(browser, shared.url);
+    await eve.getByLabel("Your name").fill("Eve");
+    await eve.getByRole("button", { name: "Join" }).click();
+    await eve.getByRole("alert").getByText("this page needs the link").waitFor();
+    const ada = await join(browser, shared.url + shared.key, "Ada");
+    assert.ok(!ada.url().includes("key"), "the key does not stay in the address");
+    await ada.reload();
+    await connected(ada);
+  } finally {
+    for (const context of browser.contexts()) await context.close();
+    await shared.stop();
+  }
 });
 
 test("a message waits for its turn, can be taken back, and a turn can be stopped", async () => {

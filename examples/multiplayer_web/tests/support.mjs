@@ -14,19 +14,19 @@ export const axe = installed("axe-core").source;
 /** The environment of a program in front of the real server. */
 export const realSandbox = () => ({ SANDBOX_AGENT_URL: told("REAL_SANDBOX_URL"), SANDBOX_AGENT_AGENT: told("REAL_SANDBOX_AGENT") });
 
-/** Starts the program on a free port; gives its port, and what ends it. */
+/** Starts the program on a free port; gives its port, the key of its link, and what ends it. */
 export async function startProgram(environment = { SANDBOX_AGENT_URL: "scripted" }) {
   const program = spawn(told("MULTIPLAYER_WEB_BIN"), {
-    env: { ...process.env, ...environment, MULTIPLAYER_LISTEN: "127.0.0.1:0" },
+    env: { ...process.env, MULTIPLAYER_LISTEN: "127.0.0.1:0", ...environment },
     stdio: ["ignore", "pipe", "inherit"],
   });
   const ended = once(program, "exit");
   let printed = "";
-  const port = await Promise.race([
+  const [, port, key] = await Promise.race([
     new Promise((found) => program.stdout.on("data", (chunk) => {
       printed += chunk;
-      const link = /http:\/\/127\.0\.0\.1:(\d+)\/\n/.exec(printed);
-      if (link) found(Number(link[1]));
+      const link = /http:\/\/[\d.]+:(\d+)\/(#key=\w+)?\n/.exec(printed);
+      if (link) found(link);
     })),
     ended.then(([code]) => assert.fail(`the program ended with ${code}: ${printed}`)),
   ]);
@@ -37,7 +37,7 @@ export async function startProgram(environment = { SANDBOX_AGENT_URL: "scripted"
     clearTimeout(kill);
     assert.equal(code, 0, "it ends by itself when it is told to");
   };
-  return { port, url: `http://127.0.0.1:${port}/`, stop };
+  return { port: Number(port), key, url: `http://127.0.0.1:${port}/`, stop };
 }
 
 export function launch() {

@@ -59,6 +59,10 @@ if (config.suggestions.length > 0) {
   byId("about").after(element("div", { class: "suggestions stacked", role: "group", "aria-label": "Things to try" },
     element("h2", {}, "Try"), ...config.suggestions.map(({ label, text }) => button(label, () => say(text), "small suggestion", { title: text }))));
 }
+byId("earlier").addEventListener("click", () => {
+  view.transcript.toBeginning();
+  connection.earlier();
+});
 byId("panel-toggle").addEventListener("click", () => togglePanel(byId("panel-toggle").getAttribute("aria-expanded") !== "true"));
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && byId("panel-toggle").getAttribute("aria-expanded") === "true") togglePanel(false);
@@ -109,6 +113,7 @@ function draw() {
     drawing = false;
     if (!workspace.you) return;
     view.transcript.render(workspace);
+    byId("earlier").hidden = workspace.first === 0;
     view.people.render(workspace);
     view.queue.render(workspace);
     view.composer.render(workspace);

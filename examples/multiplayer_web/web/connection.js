@@ -6,8 +6,9 @@ const RETRY_MOST = 10_000;
 /** Silence after which the server is asked whether it is there, and after which it counts as gone. */
 const ASK_AFTER = 8_000;
 const GONE_AFTER = 16_000;
-/** How much of the past a page begins with. */
+/** How much of the past a page begins with, in frames, and how many times more it gets when it asks. */
 const RECENT = 3_000;
+const EARLIER = 5;
 
 /** A failed call: `code` to match on, a sentence to read. */
 export class CallError extends Error {
@@ -36,6 +37,7 @@ export class Connection {
   #calls = new Map();
   /** The last frame that was handed on; `null` before the first welcome. */
   #last = null;
+  #recent = RECENT;
   /** Frames that wait for a large one before them. */
   #waiting = null;
 
@@ -60,6 +62,14 @@ export class Connection {
     clearTimeout(this.#retry);
   }
 
+  /** Begins anew, with more of the past. */
+  earlier() {
+    this.#recent *= EARLIER;
+    this.#last = null;
+    this.#drop();
+    this.#connect();
+  }
+
   /**
    * Makes a call. One that may be `repeated` is sent again when the connection was lost before its answer;
    * any other fails then, because what it did is not known.
@@ -80,7 +90,7 @@ export class Connection {
     this.#socket = socket;
     this.#heard = Date.now();
     socket.addEventListener("open", () => {
-      const from = this.#last === null ? { recent: RECENT } : { after: this.#last };
+      const from = this.#last === null ? { recent: this.#recent } : { after: this.#last };
       socket.send(JSON.stringify({ type: "hello", ...this.#credentials(), ...from }));
     });
     socket.addEventListener("message", (event) => {

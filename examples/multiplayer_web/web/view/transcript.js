@@ -34,6 +34,14 @@ export class TranscriptView {
     this.#scrollToEnd();
   }
 
+  /** Stays with what comes before all that is there. */
+  toBeginning() {
+    this.#follow = false;
+    this.#newest.hidden = false;
+    this.#scroller.scrollTop = 0;
+    this.#scroller.focus();
+  }
+
   #scrollToEnd() {
     this.#scroller.scrollTop = this.#scroller.scrollHeight;
   }
