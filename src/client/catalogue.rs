@@ -1,8 +1,12 @@
 //! The sessions of a store: finding them, and keeping them in order.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use sandbox_agent_persist::{ListPage, ListSessionsRequest, PersistErrorKind, SessionRecord};
+use sandbox_agent_persist::{
+    ListEventsRequest, ListPage, ListSessionsRequest, PersistErrorKind, SessionEvent, SessionPersistDriver,
+    SessionRecord,
+};
 
 use super::{SandboxAgent, not_found, open};
 use crate::error::{ErrorKind, Result};
@@ -35,6 +39,21 @@ impl SandboxAgent {
         let store = &self.shared.parts.store;
         let driver = store.driver();
         Ok(store.call(|| driver.list_sessions(request.clone())).await?)
+    }
+
+    /// The store, for what is built on it. What is written to it is neither held nor shown by this SDK.
+    pub fn store(&self) -> Arc<dyn SessionPersistDriver> {
+        self.shared.parts.store.driver()
+    }
+
+    /// A page of a session's stored events, of which each run is cut to the bounds that were asked for.
+    ///
+    /// [`Session::events`](crate::Session::events) is the way to read on to what is live; this reads just what is
+    /// stored, of any session, without opening it. Events that were evicted are the error
+    /// [`Persist`](crate::ErrorKind::Persist) with [`Evicted`](sandbox_agent_persist::PersistErrorKind::Evicted);
+    /// an unknown session has none. Bounded by [`Limits::store`](crate::Limits::store).
+    pub async fn list_events(&self, request: ListEventsRequest) -> Result<ListPage<SessionEvent>> {
+        Ok(self.shared.parts.store.list_events(&request).await?)
     }
 
     /// Gives a session a title, which stays whatever the agent calls it; `None` leaves that to the agent again.

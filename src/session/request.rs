@@ -90,6 +90,11 @@ impl SessionRequest {
         }
     }
 
+    /// The session's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// The absolute path in the sandbox that the agent works in; `/` unless told.
     #[must_use]
     pub fn cwd(mut self, cwd: impl Into<String>) -> Self {

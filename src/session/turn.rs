@@ -119,10 +119,12 @@ impl Turn {
     /// [`Limits::cancel`](crate::Limits::cancel) to end the turn by itself; after that its process
     /// is ended and the next prompt starts a new one. A prompt that still waits is taken out of
     /// the queue at once and never sent.
-    /// How the turn ended is what the turn itself gives. Dropping the call does not take it back.
-    pub async fn cancel(&self) -> Result<()> {
+    /// How the turn ended is what the turn itself gives. It is cancelled by the call; awaiting it waits for the end.
+    pub fn cancel(&self) -> impl Future<Output = Result<()>> + Send + use<> {
+        // Borrows nothing, so that a task can await it: the stream in a turn can't be shared between threads.
         self.ticket.withdraw();
-        ended(self.ticket.progress.subscribe()).await.map(drop)
+        let progress = self.ticket.progress.subscribe();
+        async { ended(progress).await.map(drop) }
     }
 }
 

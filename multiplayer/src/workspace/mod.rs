@@ -1,0 +1,246 @@
+//! A workspace: one SDK, its sessions, and everybody who takes part.
+//!
+//! ```text
+//! sessions → pump ┐
+//! members  → gate ┴→ line → subscribers, hook
+//! ```
+//!
+//! What members change (prompts, control, presence) is decided one at a time, behind the gate, by what
+//! the line says at that moment; what comes of it is a frame, and nothing else.
+
+mod answers;
+mod builder;
+mod driving;
+mod hook;
+mod opening;
+mod presence;
+mod prompts;
+mod pump;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sandbox_agent_sdk::{SandboxAgent, Session, SessionRequest};
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+pub use builder::WorkspaceBuilder;
+pub use hook::Hook;
+
+use crate::authorize::{Authorize, ConnectionRequest};
+use crate::call::Call;
+use crate::control::ControlPolicy;
+use crate::error::{Error, ErrorKind, Result};
+use crate::frame::{Activity, FrameBody, State};
+use crate::limits::Limits;
+use crate::line::{Frames, Line, Start};
+use crate::member::Member;
+use crate::participant::{Participant, Person, Rights};
+use crate::snapshot::Snapshot;
+use presence::Presences;
+
+/// Many people and programs on the sessions of one SDK. A cheap clone.
+///
+/// It lives as long as any clone or [`Member`] of it; the last one that goes detaches nothing and ends
+/// nothing by itself: [`close`](Self::close) and [`detach`](Self::detach) do. One process at a time runs a
+/// workspace; where two do, the one that writes second stops with [`Overtaken`](ErrorKind::Overtaken).
+#[derive(Clone)]
+pub struct Workspace {
+    pub(crate) inner: Arc<Inner>,
+    /// None in the hands of what the workspace runs itself, which must not keep it alive.
+    _guard: Option<Arc<DropGuard>>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) id: String,
+    pub(crate) sdk: SandboxAgent,
+    pub(crate) line: Line,
+    pub(crate) limits: Limits,
+    pub(crate) policy: ControlPolicy,
+    authorize: Arc<dyn Authorize>,
+    /// The session that prompts go to unless they name one.
+    first: String,
+    sessions: Mutex<HashMap<String, Session>>,
+    /// Held while a member's call is decided.
+    gate: tokio::sync::Mutex<()>,
+    presences: Mutex<Presences>,
+    answering: answers::Answering,
+    prompts: prompts::Prompts,
+    /// Ends what the workspace does by itself.
+    stop: CancellationToken,
+    /// Ends the line, after that.
+    end_line: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl fmt::Debug for Workspace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workspace").field("id", &self.inner.id).finish_non_exhaustive()
+    }
+}
+
+impl Workspace {
+    /// A workspace with this id, on this SDK; [`open`](WorkspaceBuilder::open) opens it.
+    pub fn builder(id: impl Into<String>, sdk: SandboxAgent) -> WorkspaceBuilder {
+        WorkspaceBuilder::new(id.into(), sdk)
+    }
+
+    /// The handle of what it runs itself.
+    fn of(inner: Arc<Inner>) -> Self {
+        Self { inner, _guard: None }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.inner.id
+    }
+
+    /// The SDK that it owns.
+    pub fn sdk(&self) -> &SandboxAgent {
+        &self.inner.sdk
+    }
+
+    /// What it is like now.
+    pub fn snapshot(&self) -> Snapshot {
+        self.inner.line.tail.snapshot()
+    }
+
+    /// Asks the hook who this is, and what they may do.
+    ///
+    /// Bounded by [`Limits::authorize`]; then, and where the hook says no, the error is
+    /// [`Refused`](ErrorKind::Refused).
+    pub async fn authorize(&self, request: &ConnectionRequest) -> Result<Participant> {
+        if let Some(end) = self.inner.line.tail.end() {
+            return Err(end.error());
+        }
+        match timeout(self.inner.limits.authorize, self.inner.authorize.connect(request)).await {
+            Ok(Ok(participant)) if participant.person.id.is_empty() => {
+                Err(Error::invalid("the hook let somebody in without an id"))
+            }
+            Ok(answer) => answer,
+            Err(_) => Err(Error::refused("who this is could not be found out in time; try again")),
+        }
+    }
+
+    /// Asks the hook whether they may make this call now. Bounded by [`Limits::authorize`].
+    pub(crate) async fn allow(&self, participant: &Participant, call: &Call) -> Result<()> {
+        let asked = self.inner.authorize.allow(participant, call);
+        match timeout(self.inner.limits.authorize, asked).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                Err(Error::refused("whether this is allowed could not be found out in time; try again"))
+            }
+        }
+    }
+
+    /// Lets somebody in by the hook, and shows that they are here until the member is dropped.
+    ///
+    /// Bounded by [`Limits::authorize`], and [`Limits::store`] for the frame that shows it.
+    pub async fn join(&self, request: &ConnectionRequest) -> Result<Member> {
+        let participant = self.authorize(request).await?;
+        self.seat(participant).await
+    }
+
+    /// Lets somebody in whom the caller knows, and shows that they are here until the member is dropped.
+    pub async fn seat(&self, participant: Participant) -> Result<Member> {
+        let member = Member::new(self.clone(), participant);
+        member.arrive().await
+    }
+
+    /// Somebody whom the caller knows, for a call or two: they don't show among those who are here.
+    pub fn visit(&self, participant: Participant) -> Member {
+        Member::new(self.clone(), participant)
+    }
+
+    /// The program that hosts the workspace: it may do everything, whoever drives.
+    pub fn host(&self) -> Member {
+        Member::host(self.clone(), Participant::new(Person::program("host"), Rights::OWNER))
+    }
+
+    /// Opens another session of the workspace, or the one that it has under this id.
+    ///
+    /// Bounded as [`SandboxAgent::resume_or_create_session`] is.
+    pub async fn open_session(&self, request: SessionRequest) -> Result<Session> {
+        let session = self.inner.sdk.resume_or_create_session(request).await?;
+        self.inner.adopt(session.clone()).await?;
+        Ok(session)
+    }
+
+    /// A session of the workspace.
+    pub fn session(&self, id: &str) -> Option<Session> {
+        self.inner.sessions().get(id).cloned()
+    }
+
+    /// Ends the sandbox's agent processes and the line; what is stored stays, and can be opened again.
+    ///
+    /// Bounded as [`SandboxAgent::close`] is, and by [`Limits::store`] for what is still to be stored.
+    pub async fn close(&self) -> Result<()> {
+        let closed = self.inner.sdk.close().await;
+        self.inner.end().await;
+        Ok(closed?)
+    }
+
+    /// Ends the line and leaves the agent processes running, to be found again by the next one that opens it.
+    ///
+    /// Bounded as [`close`](Self::close) is.
+    pub async fn detach(&self) -> Result<()> {
+        let detached = self.inner.sdk.detach().await;
+        self.inner.end().await;
+        Ok(detached?)
+    }
+
+    pub(crate) fn frames(&self, start: Start) -> Result<Frames> {
+        Frames::new(self.inner.line.tail.clone(), self.inner.line.store.clone(), start)
+    }
+}
+
+impl Inner {
+    /// A session of this workspace, the first one unless told.
+    pub(crate) fn session(&self, id: Option<&str>) -> Result<Session> {
+        let id = id.unwrap_or(&self.first);
+        self.sessions().get(id).cloned().ok_or_else(|| {
+            Error::not_found(format!("workspace {:?} has no session {id:?}; open it there", self.id))
+        })
+    }
+
+    /// Takes a session in: from now on what happens in it is in the line.
+    pub(crate) async fn adopt(self: &Arc<Self>, session: Session) -> Result<()> {
+        let id = session.id().to_owned();
+        let before = self.sessions().insert(id.clone(), session.clone());
+        if before.is_some() {
+            return Ok(());
+        }
+        let agent = session.record().agent;
+        let state = Activity::from(*session.state().borrow());
+        let frame = FrameBody::State(State { session_id: id, agent, state, prompt: None });
+        self.line.append(frame).await?;
+        self.tasks.spawn(pump::run(self.clone(), session));
+        Ok(())
+    }
+
+    /// Ends what runs, then the line, in this order, so that the last of it is in the line.
+    async fn end(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.end_line.cancel();
+        self.line.ended().await;
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        match self.line.tail.end() {
+            Some(end) => Err(end.error()),
+            None if self.stop.is_cancelled() => {
+                Err(Error::new(ErrorKind::Closed, "the workspace is closing"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Nothing panics while it holds the lock, and the map is whole at every step.
+    pub(crate) fn sessions(&self) -> MutexGuard<'_, HashMap<String, Session>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,69 @@
+//! The sessions of a workspace that is opened: new ones, and those that it had.
+
+use std::sync::Arc;
+
+use sandbox_agent_sdk::{Session, SessionRequest};
+
+use super::Inner;
+use crate::error::Result;
+use crate::prompt::{Phase, PromptState};
+use crate::snapshot::Snapshot;
+
+impl Inner {
+    pub(super) async fn take_up_sessions(
+        self: &Arc<Self>,
+        before: &Snapshot,
+        first: Option<SessionRequest>,
+    ) -> Result<()> {
+        if let Some(request) = first {
+            match self.sdk.get_session(request.id()).await? {
+                Some(session) => self.take_up(session, before, Some(request)).await?,
+                None => self.adopt(self.sdk.resume_or_create_session(request).await?).await?,
+            }
+        }
+        for id in before.sessions.keys() {
+            if self.sessions().contains_key(id) {
+                continue;
+            }
+            // One that was deleted is gone from here as well.
+            if let Some(session) = self.sdk.get_session(id).await? {
+                self.take_up(session, before, None).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in a session of before. Its agent is looked for beside this, where that is of use.
+    async fn take_up(
+        self: &Arc<Self>,
+        session: Session,
+        before: &Snapshot,
+        request: Option<SessionRequest>,
+    ) -> Result<()> {
+        let unfinished: Vec<PromptState> = before
+            .prompts
+            .iter()
+            .filter(|prompt| prompt.session_id == session.id() && prompt.phase != Phase::Proposed)
+            .cloned()
+            .collect();
+        self.hold_prompts(session.id());
+        self.adopt(session.clone()).await?;
+        let asked = before.permissions.iter().any(|asked| asked.session_id == session.id());
+        let inner = self.clone();
+        self.tasks.spawn(async move {
+            let opened = match request {
+                Some(request) => inner.sdk.resume_or_create_session(request).await.map(drop),
+                None if asked || !unfinished.is_empty() => {
+                    inner.sdk.resume_session(session.id()).await.map(drop)
+                }
+                None => Ok(()),
+            };
+            if let Err(error) = opened {
+                // The next prompt tries again, and says so to whoever sent it.
+                tracing::warn!(session = %session.id(), %error, "a workspace's session could not be taken up");
+            }
+            inner.go_on(&session, unfinished).await;
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! Who is here, and what becomes of the control of those who go.
+
+use std::collections::HashMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use tokio::time::{Instant, sleep};
+
+use super::Inner;
+use crate::control::Control;
+use crate::error::Result;
+use crate::frame::{FrameBody, Presence};
+use crate::participant::Person;
+
+/// The seats that are taken, by person: somebody with two pages is here once.
+#[derive(Debug, Default)]
+pub(crate) struct Presences {
+    here: HashMap<String, (Person, usize)>,
+    /// Since when those who had control have been away.
+    away: HashMap<String, Instant>,
+}
+
+impl Presences {
+    fn list(&self) -> Vec<Person> {
+        let mut here: Vec<Person> = self.here.values().map(|(person, _)| person.clone()).collect();
+        here.sort();
+        here
+    }
+}
+
+impl Inner {
+    /// Somebody takes a seat.
+    pub(crate) async fn arrive(&self, person: &Person) -> Result<()> {
+        {
+            let mut presences = self.presences();
+            presences.away.remove(&person.id);
+            let seats = presences.here.entry(person.id.clone()).or_insert_with(|| (person.clone(), 0));
+            seats.1 += 1;
+        }
+        self.show_presence().await
+    }
+
+    /// Somebody gives a seat up.
+    pub(crate) fn leave(self: &Arc<Self>, person: &Person) {
+        let gone = {
+            let mut presences = self.presences();
+            let Some(seats) = presences.here.get_mut(&person.id) else { return };
+            seats.1 -= 1;
+            let gone = seats.1 == 0;
+            if gone {
+                presences.here.remove(&person.id);
+                presences.away.insert(person.id.clone(), Instant::now());
+            }
+            gone
+        };
+        if !gone || self.stop.is_cancelled() {
+            return;
+        }
+        let (inner, id) = (self.clone(), person.id.clone());
+        // A seat is given up by dropping it, where nothing can be awaited; outside a runtime nothing runs any more.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        self.tasks.spawn_on(
+            async move {
+                if let Err(error) = inner.show_presence().await {
+                    tracing::debug!(%error, "that somebody left could not be shown");
+                }
+                inner.free_what_is_left(&id).await;
+            },
+            &runtime,
+        );
+    }
+
+    /// Those who had control when the workspace was last open have their time to come back.
+    pub(super) fn watch_absent_drivers(self: &Arc<Self>, control: &Control) {
+        for person in control.drivers.iter().chain(&control.requests) {
+            self.presences().away.insert(person.id.clone(), Instant::now());
+            let (inner, id) = (self.clone(), person.id.clone());
+            self.tasks.spawn(async move { inner.free_what_is_left(&id).await });
+        }
+    }
+
+    /// Takes control from somebody who has been away too long.
+    async fn free_what_is_left(self: &Arc<Self>, id: &str) {
+        tokio::select! {
+            () = sleep(self.limits.grace) => {}
+            () = self.stop.cancelled() => return,
+        }
+        let _gate = self.gate.lock().await;
+        let away = self.presences().away.get(id).is_some_and(|since| since.elapsed() >= self.limits.grace);
+        if !away {
+            return;
+        }
+        self.presences().away.remove(id);
+        let control = self.line.tail.look(|now| now.control.clone());
+        if let Err(error) = self.change_control(control.release(id, &self.policy)).await {
+            tracing::debug!(%error, "control of somebody who left could not be freed");
+        }
+    }
+
+    /// Puts into the line who is here, where it says something else.
+    async fn show_presence(&self) -> Result<()> {
+        let _gate = self.gate.lock().await;
+        let here = self.presences().list();
+        if self.line.tail.look(|now| now.here == here) {
+            return Ok(());
+        }
+        self.line.append(FrameBody::Presence(Presence { here })).await.map(drop)
+    }
+
+    /// Whether somebody is here.
+    pub(crate) fn is_here(&self, id: &str) -> bool {
+        self.presences().here.contains_key(id)
+    }
+
+    /// Nothing panics while it holds the lock, and the maps are whole at every step.
+    fn presences(&self) -> MutexGuard<'_, Presences> {
+        self.presences.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,113 @@
+//! Who comes in, and what they may do.
+
+use sandbox_agent_multiplayer::{
+    Authorize, Call, ConnectionRequest, ControlPolicy, Error, ErrorKind, NewPrompt, Participant, Person,
+    Rights, Workspace,
+};
+use sandbox_agent_sdk::{MemorySessionPersistDriver, PermissionReply};
+use serde_json::json;
+
+use crate::{named, open, request, sandbox, sdk};
+
+#[tokio::test]
+async fn nobody_comes_in_unless_somebody_said_who_may() {
+    let sandbox = sandbox().await;
+    let sdk = sdk(&sandbox, MemorySessionPersistDriver::new()).await;
+    let workspace = Workspace::builder("w", sdk).session(request()).open().await.unwrap();
+    let error = workspace.join(&named("ada").token("any")).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Refused);
+    assert!(workspace.snapshot().here.is_empty());
+}
+
+#[tokio::test]
+async fn who_may_only_look_on_does_nothing_else() {
+    let sandbox = sandbox().await;
+    let workspace = open(&sandbox, ControlPolicy::default()).await;
+    let eve = workspace.seat(Participant::new(Person::new("eve"), Rights::OBSERVER)).await.unwrap();
+    eve.subscribe().unwrap();
+    let refused = [
+        eve.prompt(NewPrompt::new("say no")).await.err(),
+        eve.cancel(None).await.err(),
+        eve.request_control().await.err(),
+        eve.take_control().await.err(),
+        eve.respond_permission("default", "any", PermissionReply::Once).await.err(),
+    ];
+    for error in refused {
+        assert_eq!(*error.unwrap().kind(), ErrorKind::Refused);
+    }
+    let blind = workspace.visit(Participant::new(Person::new("x"), Rights::NONE));
+    assert_eq!(*blind.frames_after(0).unwrap_err().kind(), ErrorKind::Refused);
+    assert_eq!(*blind.snapshot().unwrap_err().kind(), ErrorKind::Refused);
+}
+
+#[tokio::test]
+async fn the_hook_is_asked_for_each_call_and_its_secrets_are_not_shown() {
+    struct NoControl;
+    #[async_trait::async_trait]
+    impl Authorize for NoControl {
+        async fn connect(&self, request: &ConnectionRequest) -> Result<Participant, Error> {
+            assert_eq!(format!("{request:?}"), r#"ConnectionRequest { workspace: "w", .. }"#);
+            Ok(Participant::new(Person::new("ada"), Rights::OWNER))
+        }
+
+        async fn allow(&self, who: &Participant, call: &Call) -> Result<(), Error> {
+            match call {
+                Call::RequestControl {} => Err(Error::refused(format!("not now, {}", who.person.id))),
+                _ => Ok(()),
+            }
+        }
+    }
+    let sandbox = sandbox().await;
+    let sdk = sdk(&sandbox, MemorySessionPersistDriver::new()).await;
+    let workspace =
+        Workspace::builder("w", sdk).session(request()).authorize(NoControl).open().await.unwrap();
+    let ada = workspace.join(&ConnectionRequest::new("w").token("secret")).await.unwrap();
+    let error = ada.call(Call::RequestControl {}, 1000).await.unwrap_err();
+    assert_eq!((error.kind(), &*error.to_string()), (&ErrorKind::Refused, "not now, ada"));
+    let info = ada.call(Call::GetSessionInfo {}, 1000).await.unwrap();
+    assert!(info.get().contains(r#""workspace":"w""#));
+}
+
+#[tokio::test]
+async fn calls_travel_as_json_and_what_is_no_call_is_refused() {
+    let sandbox = sandbox().await;
+    let workspace = open(&sandbox, ControlPolicy::default()).await;
+    let host = workspace.host();
+    let call = Call::read("prompt", json!({ "promptId": "p", "text": "say hello" })).unwrap();
+    let answer = host.call(call, 1000).await.unwrap();
+    assert!(answer.get().contains(r#""phase":"queued""#), "{answer}");
+    let call = Call::read("getSequencedEvents", json!({ "since": 0, "limit": 2 })).unwrap();
+    let page: serde_json::Value = serde_json::from_str(host.call(call, 100_000).await.unwrap().get()).unwrap();
+    assert_eq!(page["frames"].as_array().unwrap().len(), 2);
+    for (action, args) in [("fly", json!({})), ("prompt", json!({ "text": 1 })), ("giveControl", json!(null))] {
+        let error = Call::read(action, args).unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains(action), "{error}");
+    }
+    for call in [Call::RequestControl {}, Call::GiveControl { to: "x".into() }, Call::TakeControl {}] {
+        assert_eq!(Call::read(call.action(), call.args()).unwrap(), call);
+    }
+}
+
+#[tokio::test]
+async fn a_frame_that_is_too_large_for_a_message_comes_in_parts() {
+    let sandbox = sandbox().await;
+    let workspace = open(&sandbox, ControlPolicy::default()).await;
+    let ada = crate::join(&workspace, "ada").await;
+    crate::ask(&ada, "big 50000").await;
+    let frame =
+        crate::whole_line(&ada).await.into_iter().find(|frame| frame.json().len() > 50_000).unwrap();
+    let mut text = String::new();
+    loop {
+        let call = Call::GetFramePart { sequence: frame.sequence, offset: text.len() };
+        let part: serde_json::Value = serde_json::from_str(ada.call(call, 12_000).await.unwrap().get()).unwrap();
+        assert!(part.to_string().len() < 12_500);
+        text.push_str(part["text"].as_str().unwrap());
+        if text.len() as u64 == part["total"].as_u64().unwrap() {
+            break;
+        }
+    }
+    assert_eq!(text.as_bytes(), &frame.json()[..]);
+    let call = Call::GetFramePart { sequence: 1_000_000, offset: 0 };
+    assert!(ada.call(call, 1000).await.is_err());
+}

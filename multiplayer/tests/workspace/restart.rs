@@ -1,0 +1,103 @@
+//! What a workspace is like when it is opened again.
+
+use sandbox_agent_multiplayer::{FrameBody, Limits, NewPrompt, Phase};
+use sandbox_agent_persist_sqlite::SqliteSessionPersistDriver;
+use sandbox_agent_sdk::MemorySessionPersistDriver;
+use tokio::time::timeout;
+
+use crate::{PATIENCE, ask, builder, join, of_prompt, over, said, sandbox, until, whole_line};
+
+#[tokio::test]
+async fn history_and_control_are_as_they_were_and_the_line_goes_on() {
+    let sandbox = sandbox().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    let store = || async { SqliteSessionPersistDriver::open(&path).await.unwrap() };
+    let workspace = builder(&sandbox, store().await).await.open().await.unwrap();
+    let ada = join(&workspace, "ada").await;
+    ask(&ada, "stream 100; say before").await;
+    let before = whole_line(&ada).await;
+    let was = workspace.snapshot();
+    drop(ada);
+    workspace.detach().await.unwrap();
+    drop(workspace);
+
+    let workspace = builder(&sandbox, store().await).await.open().await.unwrap();
+    let now = workspace.snapshot();
+    assert_eq!(now.control, was.control);
+    assert_eq!(now.recent, was.recent);
+    assert!(now.here.is_empty());
+    let ada = join(&workspace, "ada").await;
+    ask(&ada, "say after").await;
+    let line = whole_line(&ada).await;
+    for (old, new) in before.iter().zip(&line) {
+        assert_eq!(old.json(), new.json());
+    }
+    assert!(said(&line).ends_with("beforeafter"), "{}", said(&line));
+}
+
+#[tokio::test]
+async fn a_turn_that_runs_goes_on_and_its_end_is_told() {
+    let sandbox = sandbox().await;
+    let driver = MemorySessionPersistDriver::new();
+    let workspace = builder(&sandbox, driver.clone()).await.open().await.unwrap();
+    let ada = join(&workspace, "ada").await;
+    let mut frames = ada.frames().unwrap();
+    ada.prompt(NewPrompt::with_id("long", "say begun; think 700; say ended")).await.unwrap();
+    ada.prompt(NewPrompt::with_id("next", "say next")).await.unwrap();
+    until(&mut frames, |body| matches!(body, FrameBody::SessionEvent(event) if event.payload.get().contains("begun"))).await;
+    drop((ada, frames));
+    workspace.detach().await.unwrap();
+    drop(workspace);
+
+    let workspace = builder(&sandbox, driver).await.open().await.unwrap();
+    let ada = join(&workspace, "ada").await;
+    let mut frames = ada.frames_after(0).unwrap();
+    let known = ada.prompt(NewPrompt::with_id("long", "say begun; think 700; say ended")).await.unwrap();
+    assert!(known.known);
+    assert_eq!(timeout(PATIENCE, over(&mut frames, "long")).await.unwrap().phase, Phase::Done);
+    assert_eq!(timeout(PATIENCE, over(&mut frames, "next")).await.unwrap().phase, Phase::Done);
+    assert_eq!(said(&whole_line(&ada).await), "begunendednext");
+}
+
+#[tokio::test]
+async fn what_is_behind_the_checkpoint_is_read_and_no_more() {
+    let sandbox = sandbox().await;
+    let driver = MemorySessionPersistDriver::new();
+    for checkpoint in [1, 3, 1000] {
+        let limits = Limits::default().checkpoint(checkpoint);
+        let workspace = builder(&sandbox, driver.clone()).await.limits(limits).open().await.unwrap();
+        let ada = join(&workspace, "ada").await;
+        ask(&ada, "say word").await;
+        let was = workspace.snapshot();
+        // Not closed: what is stored is all that there is.
+        drop(ada);
+        drop(workspace);
+        let again = builder(&sandbox, driver.clone()).await.open().await.unwrap();
+        let now = again.snapshot();
+        assert_eq!((now.control, now.recent), (was.control, was.recent));
+        again.detach().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn events_that_came_while_nobody_ran_the_workspace_are_in_the_line() {
+    let sandbox = sandbox().await;
+    let driver = MemorySessionPersistDriver::new();
+    let workspace = builder(&sandbox, driver.clone()).await.open().await.unwrap();
+    let ada = join(&workspace, "ada").await;
+    ask(&ada, "say first").await;
+    drop(ada);
+    workspace.detach().await.unwrap();
+    let sdk = crate::sdk(&sandbox, driver.clone()).await;
+    let session = sdk.resume_session("default").await.unwrap().session;
+    session.prompt("say elsewhere").await.unwrap();
+    sdk.detach().await.unwrap();
+    let workspace = builder(&sandbox, driver).await.open().await.unwrap();
+    let ada = join(&workspace, "ada").await;
+    let mut frames = ada.frames_after(0).unwrap();
+    until(&mut frames, |body| matches!(body, FrameBody::SessionEvent(event) if event.payload.get().contains("elsewhere"))).await;
+    ada.prompt(NewPrompt::with_id("p", "say last")).await.unwrap();
+    until(&mut frames, |body| of_prompt(body, "p").is_some_and(|state| state.phase.is_over())).await;
+    assert_eq!(said(&whole_line(&ada).await), "firstelsewherelast");
+}
