@@ -2,6 +2,11 @@
 //!
 //! [`RivetSqlSessionPersistDriver`] keeps the sessions of an actor in the actor's own database.
 
+mod actor;
+mod json;
+mod mirror;
 mod store;
 
+pub use actor::{ActorLimits, WorkspaceActor, WorkspaceKey, WorkspaceSandbox};
+pub use mirror::{MirroredSessionPersistDriver, RecordMirror};
 pub use store::RivetSqlSessionPersistDriver;

@@ -50,7 +50,8 @@ pub enum Call {
         /// `once`, `always`, `reject`, or the id of one of its options.
         reply: String,
     },
-    /// Frames that are stored: a page `{"frames": […], "last": 17}`, as many as fit.
+    /// Frames that are stored: a page `{"frames": […], "last": 17}`, as many as fit. One that does not fit
+    /// alone is there [by its number](Frame::json_within).
     GetSequencedEvents {
         /// After this frame; 0 is before the first.
         since: u64,
@@ -107,12 +108,17 @@ pub struct Page {
 impl Page {
     /// The page as it travels.
     pub fn json(&self) -> Box<RawValue> {
+        self.json_within(usize::MAX)
+    }
+
+    /// The page as it travels where no frame may have more bytes than that.
+    fn json_within(&self, max_bytes: usize) -> Box<RawValue> {
         let mut text = format!(r#"{{"last":{},"frames":["#, self.last);
         for (at, frame) in self.frames.iter().enumerate() {
             if at > 0 {
                 text.push(',');
             }
-            text.push_str(&String::from_utf8_lossy(&frame.json()));
+            text.push_str(&String::from_utf8_lossy(&frame.json_within(max_bytes)));
         }
         text.push_str("]}");
         RawValue::from_string(text).unwrap_or_default()
@@ -179,7 +185,7 @@ impl Member {
             }
             Call::GetSequencedEvents { since, limit } => {
                 let page = self.page(since, limit.unwrap_or(usize::MAX), max_bytes).await?;
-                Ok(page.json())
+                Ok(page.json_within(max_bytes))
             }
             Call::GetFramePart { sequence, offset } => {
                 to_raw_value(&self.frame_part(sequence, offset, max_bytes).await?)
