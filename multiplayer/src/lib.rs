@@ -56,6 +56,7 @@
 
 mod authorize;
 mod call;
+mod client;
 mod control;
 mod error;
 mod frame;
@@ -69,6 +70,10 @@ mod workspace;
 
 pub use authorize::{Authorize, ConnectionRequest, RefuseAll};
 pub use call::{Call, Page};
+pub use client::{
+    Caller, ClientFrames, ClientLimits, Connection, InProcess, Pushed, Resume, Status, Subscription,
+    Transport, WhileAway, Why, WorkspaceClient, WorkspaceClientBuilder,
+};
 pub use control::{Control, ControlPolicy, ObserverPrompts};
 pub use error::{Error, ErrorKind, Result};
 pub use frame::{

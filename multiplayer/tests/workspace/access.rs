@@ -77,9 +77,11 @@ async fn calls_travel_as_json_and_what_is_no_call_is_refused() {
     let answer = host.call(call, 1000).await.unwrap();
     assert!(answer.get().contains(r#""phase":"queued""#), "{answer}");
     let call = Call::read("getSequencedEvents", json!({ "since": 0, "limit": 2 })).unwrap();
-    let page: serde_json::Value = serde_json::from_str(host.call(call, 100_000).await.unwrap().get()).unwrap();
+    let page: serde_json::Value =
+        serde_json::from_str(host.call(call, 100_000).await.unwrap().get()).unwrap();
     assert_eq!(page["frames"].as_array().unwrap().len(), 2);
-    for (action, args) in [("fly", json!({})), ("prompt", json!({ "text": 1 })), ("giveControl", json!(null))] {
+    for (action, args) in [("fly", json!({})), ("prompt", json!({ "text": 1 })), ("giveControl", json!(null))]
+    {
         let error = Call::read(action, args).unwrap_err();
         assert_eq!(*error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains(action), "{error}");
@@ -95,12 +97,12 @@ async fn a_frame_that_is_too_large_for_a_message_comes_in_parts() {
     let workspace = open(&sandbox, ControlPolicy::default()).await;
     let ada = crate::join(&workspace, "ada").await;
     crate::ask(&ada, "big 50000").await;
-    let frame =
-        crate::whole_line(&ada).await.into_iter().find(|frame| frame.json().len() > 50_000).unwrap();
+    let frame = crate::whole_line(&ada).await.into_iter().find(|frame| frame.json().len() > 50_000).unwrap();
     let mut text = String::new();
     loop {
         let call = Call::GetFramePart { sequence: frame.sequence, offset: text.len() };
-        let part: serde_json::Value = serde_json::from_str(ada.call(call, 12_000).await.unwrap().get()).unwrap();
+        let part: serde_json::Value =
+            serde_json::from_str(ada.call(call, 12_000).await.unwrap().get()).unwrap();
         assert!(part.to_string().len() < 12_500);
         text.push_str(part["text"].as_str().unwrap());
         if text.len() as u64 == part["total"].as_u64().unwrap() {

@@ -57,9 +57,8 @@ async fn control_of_somebody_who_is_gone_goes_to_who_asked() {
     let second = join(&workspace, "ada").await;
     drop(ada);
     drop(second);
-    let changed = until(&mut frames, |body| {
-        matches!(body, FrameBody::Control(control) if control.is_driver("bob"))
-    });
+    let changed =
+        until(&mut frames, |body| matches!(body, FrameBody::Control(control) if control.is_driver("bob")));
     timeout(PATIENCE, changed).await.unwrap();
     assert_eq!(drivers(&workspace), ["bob"]);
 }
@@ -72,11 +71,7 @@ async fn who_comes_back_in_time_still_drives() {
     let term = ada.request_control().await.unwrap().term;
     let mut frames = bob.frames().unwrap();
     drop(ada);
-    let here = |name: &'static str, is: bool| {
-        move |body: &FrameBody| {
-            matches!(body, FrameBody::Presence(now) if now.here.iter().any(|person| person.id == name) == is)
-        }
-    };
+    let here = |name: &'static str, is: bool| move |body: &FrameBody| matches!(body, FrameBody::Presence(now) if now.here.iter().any(|person| person.id == name) == is);
     until(&mut frames, here("ada", false)).await;
     let ada = join(&workspace, "ada").await;
     until(&mut frames, here("ada", true)).await;
@@ -84,7 +79,8 @@ async fn who_comes_back_in_time_still_drives() {
     let eve = join(&workspace, "eve").await;
     eve.request_control().await.unwrap();
     drop(eve);
-    until(&mut frames, |body| matches!(body, FrameBody::Control(control) if control.requests.is_empty())).await;
+    until(&mut frames, |body| matches!(body, FrameBody::Control(control) if control.requests.is_empty()))
+        .await;
     assert_eq!(workspace.snapshot().control.term, term);
     ask(&ada, "say still").await;
 }

@@ -8,7 +8,9 @@ use sandbox_agent_persist_memory::MemoryOptions;
 use sandbox_agent_sdk::MemorySessionPersistDriver;
 use tokio::time::timeout;
 
-use crate::{PATIENCE, ask, assert_without_hole, builder, join, next, open, said, sandbox, until, whole_line};
+use crate::{
+    PATIENCE, ask, assert_without_hole, builder, join, next, open, said, sandbox, until, whole_line,
+};
 
 #[tokio::test]
 async fn everybody_gets_every_frame_in_order_also_who_comes_late_or_is_slow() {

@@ -27,13 +27,7 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 
 pub async fn sandbox() -> Sandbox {
     let heartbeat = Duration::from_millis(150);
-    Sandbox::builder()
-        .heartbeat(heartbeat)
-        .quick_delete()
-        .agent(AgentOptions::new())
-        .start()
-        .await
-        .unwrap()
+    Sandbox::builder().heartbeat(heartbeat).quick_delete().agent(AgentOptions::new()).start().await.unwrap()
 }
 
 pub async fn sdk(sandbox: &Sandbox, driver: impl SessionPersistDriver) -> SandboxAgent {
@@ -89,7 +83,8 @@ pub async fn until(frames: &mut Frames, wanted: impl Fn(&FrameBody) -> bool) -> 
 
 /// How a prompt ended.
 pub async fn over(frames: &mut Frames, prompt_id: &str) -> PromptState {
-    let seen = until(frames, |body| of_prompt(body, prompt_id).is_some_and(|state| state.phase.is_over())).await;
+    let seen =
+        until(frames, |body| of_prompt(body, prompt_id).is_some_and(|state| state.phase.is_over())).await;
     of_prompt(&seen.last().unwrap().body, prompt_id).unwrap().clone()
 }
 

@@ -39,8 +39,10 @@ async fn the_first_answer_counts_and_everybody_sees_whose_it_is() {
     let answer = |reply| (asked.session_id.clone(), asked.permission_id.clone(), reply);
     let (session, id, reply) = answer(PermissionReply::Once);
     let (session2, id2, reply2) = answer(PermissionReply::Reject);
-    let (one, two) =
-        tokio::join!(ada.respond_permission(&session, &id, reply), bob.respond_permission(&session2, &id2, reply2));
+    let (one, two) = tokio::join!(
+        ada.respond_permission(&session, &id, reply),
+        bob.respond_permission(&session2, &id2, reply2)
+    );
     let lost = match (&one, &two) {
         (Ok(()), Err(error)) | (Err(error), Ok(())) => error,
         other => panic!("one of two answers counts: {other:?}"),
@@ -57,16 +59,16 @@ async fn the_first_answer_counts_and_everybody_sees_whose_it_is() {
 #[tokio::test]
 async fn who_does_not_drive_does_not_answer_unless_the_policy_lets_them() {
     let sandbox = sandbox().await;
-    for (policy, may) in [
-        (ControlPolicy::default(), false),
-        (ControlPolicy::default().observers_answer(true), true),
-    ] {
+    for (policy, may) in
+        [(ControlPolicy::default(), false), (ControlPolicy::default().observers_answer(true), true)]
+    {
         let workspace = open(&sandbox, policy).await;
         let (ada, bob) = (join(&workspace, "ada").await, join(&workspace, "bob").await);
         let mut frames = bob.frames().unwrap();
         ada.prompt(NewPrompt::new("ask something")).await.unwrap();
         let asked = requested(&mut frames).await;
-        let answered = bob.respond_permission(&asked.session_id, &asked.permission_id, PermissionReply::Once).await;
+        let answered =
+            bob.respond_permission(&asked.session_id, &asked.permission_id, PermissionReply::Once).await;
         assert_eq!(answered.is_ok(), may, "{answered:?}");
         workspace.close().await.unwrap();
     }

@@ -70,7 +70,8 @@ async fn a_running_turn_is_cancelled_and_a_waiting_prompt_withdrawn() {
     let mut frames = ada.frames().unwrap();
     ada.prompt(NewPrompt::with_id("runs", "say begun; think 60000")).await.unwrap();
     ada.prompt(NewPrompt::with_id("waits", "say never")).await.unwrap();
-    until(&mut frames, |body| of_prompt(body, "runs").is_some_and(|state| state.phase == Phase::Running)).await;
+    until(&mut frames, |body| of_prompt(body, "runs").is_some_and(|state| state.phase == Phase::Running))
+        .await;
     ada.withdraw("waits").await.unwrap();
     assert_eq!(over(&mut frames, "waits").await.phase, Phase::Withdrawn);
     ada.cancel(None).await.unwrap();
@@ -85,7 +86,9 @@ async fn what_is_wrong_with_a_prompt_is_said_before_it_is_stored() {
     let sandbox = sandbox().await;
     let workspace = open(&sandbox, ControlPolicy::default()).await;
     let ada = join(&workspace, "ada").await;
-    let kind = |result: Result<_, sandbox_agent_multiplayer::Error>| result.map(|_: sandbox_agent_multiplayer::Accepted| ()).unwrap_err().kind().clone();
+    let kind = |result: Result<_, sandbox_agent_multiplayer::Error>| {
+        result.map(|_: sandbox_agent_multiplayer::Accepted| ()).unwrap_err().kind().clone()
+    };
     assert_eq!(kind(ada.prompt(NewPrompt::with_id("", "say x")).await), ErrorKind::InvalidInput);
     let long = "x".repeat(1024 * 1024 + 1);
     assert_eq!(kind(ada.prompt(NewPrompt::new(long)).await), ErrorKind::TooLarge { limit: 1024 * 1024 });

@@ -45,7 +45,11 @@ async fn a_turn_that_runs_goes_on_and_its_end_is_told() {
     let mut frames = ada.frames().unwrap();
     ada.prompt(NewPrompt::with_id("long", "say begun; think 700; say ended")).await.unwrap();
     ada.prompt(NewPrompt::with_id("next", "say next")).await.unwrap();
-    until(&mut frames, |body| matches!(body, FrameBody::SessionEvent(event) if event.payload.get().contains("begun"))).await;
+    until(
+        &mut frames,
+        |body| matches!(body, FrameBody::SessionEvent(event) if event.payload.get().contains("begun")),
+    )
+    .await;
     drop((ada, frames));
     workspace.detach().await.unwrap();
     drop(workspace);
@@ -96,7 +100,11 @@ async fn events_that_came_while_nobody_ran_the_workspace_are_in_the_line() {
     let workspace = builder(&sandbox, driver).await.open().await.unwrap();
     let ada = join(&workspace, "ada").await;
     let mut frames = ada.frames_after(0).unwrap();
-    until(&mut frames, |body| matches!(body, FrameBody::SessionEvent(event) if event.payload.get().contains("elsewhere"))).await;
+    until(
+        &mut frames,
+        |body| matches!(body, FrameBody::SessionEvent(event) if event.payload.get().contains("elsewhere")),
+    )
+    .await;
     ada.prompt(NewPrompt::with_id("p", "say last")).await.unwrap();
     until(&mut frames, |body| of_prompt(body, "p").is_some_and(|state| state.phase.is_over())).await;
     assert_eq!(said(&whole_line(&ada).await), "firstelsewherelast");
