@@ -1,6 +1,11 @@
-//! Workspaces in actors of a real engine, found by `RIVET_ENGINE_BIN`, with clients of the engine's own kind.
+//! Workspaces in actors of a real engine, found by `RIVET_ENGINE_BIN`.
 #![allow(clippy::unwrap_used)]
 
-mod client;
+mod clients;
+mod crashes;
+mod follower;
+mod life;
+mod process;
+mod room;
 mod scene;
 mod together;

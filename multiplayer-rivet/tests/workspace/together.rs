@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::client::{Room, client, said, times_sent};
+use crate::room::{Room, client, said, times_sent};
 use crate::scene::{PATIENCE, play, sandbox, workspaces};
 use rivetkit_client::GetOptions;
 use tokio::time::timeout;

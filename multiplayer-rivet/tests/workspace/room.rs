@@ -1,8 +1,6 @@
 //! A client of the engine's own kind, which knows nothing of workspaces but their names.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
 
 use rivetkit_client::connection::ActorConnection;
 use rivetkit_client::handle::ActorHandle;
@@ -153,6 +151,3 @@ pub(crate) fn said(frames: &[Value]) -> String {
     };
     frames.iter().filter_map(chunk).collect()
 }
-
-pub(crate) type Rooms = Arc<Room>;
-pub(crate) const MOMENT: Duration = Duration::from_millis(50);
