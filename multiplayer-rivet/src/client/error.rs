@@ -33,17 +33,6 @@ pub(super) fn of(error: &anyhow::Error) -> Error {
     }
 }
 
-/// The error of making a workspace.
-pub(super) fn of_creating(key: &[String], error: &anyhow::Error) -> Error {
-    match format!("{error:#}") {
-        text if text.contains("duplicate_key") => Error::new(
-            ErrorKind::InvalidInput,
-            format!("the workspace {key:?} is there already; get that one"),
-        ),
-        _ => of(error),
-    }
-}
-
 /// The way to the actor broke, or the actor is on its way elsewhere: another try may find it.
 fn lost(text: &str) -> Error {
     Error::new(ErrorKind::Disconnected, format!("the workspace's actor was not reached: {text}"))
@@ -114,11 +103,5 @@ mod tests {
         );
         assert_eq!(kind("RPC Error(actor/dropped_reply): gone, null"), ErrorKind::Disconnected);
         assert_eq!(kind("Socket closed during rpc"), ErrorKind::Disconnected);
-        let key = ["a".to_owned()];
-        let made = of_creating(
-            &key,
-            &anyhow::anyhow!("failed to create actor (400): {{\"code\":\"duplicate_key\"}}"),
-        );
-        assert_eq!(*made.kind(), ErrorKind::InvalidInput);
     }
 }

@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rivetkit_client::{Client, ClientConfig, CreateOptions, EncodingKind};
+use rivetkit_client::{Client, ClientConfig, CreateOptions, EncodingKind, GetOptions};
 use sandbox_agent_multiplayer::{Error, ErrorKind, Result, WorkspaceClient, WorkspaceClientBuilder};
 use serde_json::Value;
 use tokio::time::timeout;
@@ -113,20 +113,36 @@ impl RivetWorkspaces {
         input: impl Into<Option<Value>>,
     ) -> Result<WorkspaceClient> {
         let key = key.into_key();
-        let options = CreateOptions { input: input.into(), ..CreateOptions::default() };
-        let create = async {
-            let made = self.engine.client.create(&self.engine.actor, key.clone(), options).await;
-            made.map_err(|error| error::of_creating(&key, &error))?
-                .resolve()
-                .await
-                .map_err(|error| error::of(&error))
-        };
-        let id = timeout(CREATE, create).await.unwrap_or_else(|_| {
+        let id = timeout(CREATE, self.make(&key, input.into())).await.unwrap_or_else(|_| {
             let message =
                 format!("the workspace {key:?} was not made within {CREATE:?}; it may be there later");
             Err(Error::new(ErrorKind::TimedOut, message))
         })?;
         self.get_with_id(&id, who).await
+    }
+
+    async fn make(&self, key: &[String], input: Option<Value>) -> Result<String> {
+        let Engine { client, actor } = &*self.engine;
+        let options = CreateOptions { input, ..CreateOptions::default() };
+        let made = match client.create(actor, key.to_vec(), options).await {
+            Ok(made) => made,
+            Err(error) => {
+                // The engine has several words for a key that is taken.
+                let there = client.get(actor, key.to_vec(), GetOptions::default());
+                let there = match there {
+                    Ok(there) => there.resolve_optional().await,
+                    Err(error) => Err(error),
+                };
+                return Err(match there {
+                    Ok(Some(_)) => {
+                        let message = format!("the workspace {key:?} is there already; get that one");
+                        Error::new(ErrorKind::InvalidInput, message)
+                    }
+                    _ => error::of(&error),
+                });
+            }
+        };
+        made.resolve().await.map_err(|error| error::of(&error))
     }
 
     /// A client of the workspace whose actor has this id in the engine.
