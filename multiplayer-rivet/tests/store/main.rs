@@ -2,5 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod conformance;
-mod harness;
+mod kit;
 mod mirror;
+mod sizes;
+mod survival;
