@@ -1,13 +1,15 @@
-//! The actor engine, from npm, and the tests of the packages whose actors run in it.
+//! The actor engine and its JavaScript client, from npm, and the tests of the packages whose actors run in it.
 
 use std::env::consts::{ARCH, OS};
+use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
 use crate::command;
 use crate::npm::Pinned;
-use crate::server::{is_version, make_executable};
+use crate::parts::scripted_agent;
+use crate::server::{self, is_version, make_executable};
 use crate::workspace::Workspace;
 
 const ENGINE: Pinned = Pinned {
@@ -18,12 +20,23 @@ const ENGINE: Pinned = Pinned {
 const PACKAGE: &str = "@rivetkit/engine-cli-linux-x64-musl";
 /// Where the tests look for it.
 const VARIABLE: &str = "RIVET_ENGINE_BIN";
+/// Where they look for its JavaScript client.
+const JAVASCRIPT: &str = "ENGINE_JAVASCRIPT";
+const CLIENT: Pinned = Pinned {
+    manifest: include_str!("../../multiplayer-rivet/tests/javascript/package.json"),
+    lock: include_str!("../../multiplayer-rivet/tests/javascript/package-lock.json"),
+};
+/// The program that runs beside that client, and finds it there.
+const PROGRAM: (&str, &str) =
+    ("member.mjs", include_str!("../../multiplayer-rivet/tests/javascript/member.mjs"));
 /// A workspace of its own, below this one.
 const ACTORS: &str = "multiplayer-rivet";
 
 /// Checks its packages as the gate does the others, and runs their tests in the engine.
 pub(crate) fn part(workspace: &Workspace) -> Result<()> {
     let engine = installed(workspace)?;
+    let javascript = client(workspace)?;
+    let (server, agent) = (server::installed(workspace)?, scripted_agent(&[])?);
     let cargo = |args: &[&str]| {
         let mut cargo = command::cargo();
         cargo
@@ -31,6 +44,9 @@ pub(crate) fn part(workspace: &Workspace) -> Result<()> {
             // Its features are others, so that it would build again what this workspace has built.
             .env("CARGO_TARGET_DIR", workspace.metadata.target_directory.join("actors"))
             .env(VARIABLE, &engine)
+            .env(JAVASCRIPT, &javascript)
+            .env("SANDBOX_AGENT_BIN", &server)
+            .env("SCRIPTED_ACP_AGENT_BIN", &agent)
             .args(args);
         cargo
     };
@@ -40,6 +56,8 @@ pub(crate) fn part(workspace: &Workspace) -> Result<()> {
     command::run(&mut cargo(&[&clippy[..], &strict].concat()))?;
     let doc = ["doc", "--locked", "--workspace", "--no-deps"];
     command::run(cargo(&doc).env("RUSTDOCFLAGS", "-D warnings"))?;
+    // A host that tests kill is one of them.
+    command::run(&mut cargo(&["build", "--locked", "--workspace", "--examples"]))?;
     let test = ["test", "--locked", "--workspace"];
     command::run(&mut cargo(&[&test[..], &["--lib", "--tests", "--", "--include-ignored"]].concat()))?;
     command::run(&mut cargo(&[&test[..], &["--doc"]].concat()))
@@ -61,6 +79,16 @@ fn installed(workspace: &Workspace) -> Result<PathBuf> {
         }
     }
     Ok(program)
+}
+
+/// The folder with the JavaScript client and the program that uses it, installed if it isn't there yet.
+fn client(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.tools().join("engine-javascript");
+    if !CLIENT.is_installed(&folder) {
+        CLIENT.install(&folder).context("the engine's JavaScript client comes from npm")?;
+    }
+    fs::write(folder.join(PROGRAM.0), PROGRAM.1)?;
+    Ok(folder)
 }
 
 /// The version in `xtask/engine/package.json`, the only place that names it.
