@@ -27,6 +27,7 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     delivery: Option<Delivery>,
+    offered: Vec<String>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -46,6 +47,11 @@ pub enum ErrorKind {
     Agent {
         /// The JSON-RPC error code; -32000 asks for authentication.
         code: i64,
+    },
+    /// The agent does not offer this method, so that it was not asked. Do without, or take another agent.
+    NotOffered {
+        /// The method of the protocol, such as `session/fork`.
+        method: String,
     },
     /// The agent's process exited. The next call starts a new one.
     AgentExited {
@@ -124,7 +130,13 @@ pub enum Delivery {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Arc::new(Inner { kind, message: message.into(), delivery: None, source: None }))
+        Self(Arc::new(Inner {
+            kind,
+            message: message.into(),
+            delivery: None,
+            offered: Vec::new(),
+            source: None,
+        }))
     }
 
     pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
@@ -133,6 +145,10 @@ impl Error {
 
     pub(crate) fn with_delivery(self, delivery: Delivery) -> Self {
         self.change(|inner| inner.delivery = Some(delivery))
+    }
+
+    pub(crate) fn with_offered(self, offered: Vec<String>) -> Self {
+        self.change(|inner| inner.offered = offered)
     }
 
     /// The same error for others than whoever sent the message that it came from.
@@ -171,6 +187,12 @@ impl Error {
     /// Whether the message that failed reached the agent; `None` where nothing was to be sent.
     pub fn delivery(&self) -> Option<Delivery> {
         self.0.delivery
+    }
+
+    /// What can be chosen instead of what can't be had: modes, models, values of an option, authentication
+    /// methods. Empty where that is not what went wrong.
+    pub fn offered(&self) -> &[String] {
+        &self.0.offered
     }
 
     /// The server's problem document, where it sent one.
@@ -218,6 +240,7 @@ impl fmt::Debug for Error {
             .field("kind", &self.0.kind)
             .field("message", &self.0.message)
             .field("delivery", &self.0.delivery)
+            .field("offered", &self.0.offered)
             .field("source", &self.0.source)
             .finish()
     }

@@ -87,6 +87,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod handlers;
 mod http;
 mod limits;
 mod markdown;
@@ -104,9 +105,13 @@ pub(crate) mod acp_types {
 }
 
 pub use acp::{Gap, GapCause};
+pub use async_trait::async_trait;
 pub use builder::SandboxAgentBuilder;
 pub use client::SandboxAgent;
 pub use error::{Delivery, Error, ErrorKind, Limit, Result};
+pub use handlers::{
+    Asked, ClientHandlers, Elicitation, ExtensionHandler, Handled, Terminals, TextFileReader, TextFileWriter,
+};
 pub use http::Problem;
 pub use limits::Limits;
 pub use markdown::Markdown;
@@ -119,9 +124,10 @@ pub use sandbox_agent_persist::{
 pub use sandbox_agent_persist_memory::MemorySessionPersistDriver;
 pub use serde_json;
 pub use session::{
-    Compaction, EventView, Events, From, NotRestored, Opened, PermissionPolicy, PermissionReply,
-    PermissionRequest, PermissionRequests, PermissionSubscription, Prompt, ResumeOutcome, Session,
-    SessionEventExt, SessionRequest, SessionState, Subscription, Turn, TurnEvent, TurnStats, WhenBusy,
+    Authentication, Choice, Compaction, EventView, Events, ForkedFrom, From, NotRestored, Opened,
+    PermissionPolicy, PermissionReply, PermissionRequest, PermissionRequests, PermissionSubscription, Prompt,
+    ResumeOutcome, Session, SessionEventExt, SessionRequest, SessionState, Setting, Subscription, Turn,
+    TurnEvent, TurnStats, WhenBusy,
 };
 
 #[cfg(doctest)]

@@ -12,7 +12,7 @@ const MAX_TEXT: usize = 1024 * 1024;
 
 /// Collects events into runs that can be folded.
 #[derive(Debug, Default)]
-pub(super) struct Folder {
+pub(crate) struct Folder {
     run: Option<Run>,
 }
 
@@ -31,7 +31,7 @@ struct Run {
 
 impl Folder {
     /// Takes the next event; gives the run that ended before it, folded.
-    pub(super) fn add(&mut self, event: SessionEvent) -> Option<SessionEvent> {
+    pub(crate) fn add(&mut self, event: SessionEvent) -> Option<SessionEvent> {
         let Some(chunk) = Run::begin(event) else { return self.finish() };
         match &mut self.run {
             Some(run) if run.goes_on_with(&chunk) => {
@@ -43,7 +43,7 @@ impl Folder {
     }
 
     /// The last run.
-    pub(super) fn finish(&mut self) -> Option<SessionEvent> {
+    pub(crate) fn finish(&mut self) -> Option<SessionEvent> {
         self.run.take().and_then(Run::fold)
     }
 }
@@ -113,7 +113,7 @@ impl Run {
 
 /// The part of an event that is within these exclusive bounds. One that can't be cut is given whole:
 /// told twice is better than lost.
-pub(super) fn clip(event: SessionEvent, after: Option<u64>, before: Option<u64>) -> SessionEvent {
+pub(crate) fn clip(event: SessionEvent, after: Option<u64>, before: Option<u64>) -> SessionEvent {
     let (first, last) = (event.first_index(), event.event_index);
     let from = after.map_or(first, |after| after.saturating_add(1)).max(first);
     let to = before.map_or(last, |before| before.saturating_sub(1)).min(last);
