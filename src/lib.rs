@@ -92,9 +92,11 @@ mod http;
 mod limits;
 mod markdown;
 mod metrics;
+mod reading;
 mod session;
 mod sse;
 mod time;
+mod view;
 
 /// The types of the Agent Client Protocol, version 1.
 pub use agent_client_protocol_schema::v1 as acp_schema;
@@ -128,6 +130,10 @@ pub use session::{
     PermissionPolicy, PermissionReply, PermissionRequest, PermissionRequests, PermissionSubscription, Prompt,
     ResumeOutcome, Session, SessionEventExt, SessionRequest, SessionState, Setting, Subscription, Turn,
     TurnEvent, TurnStats, WhenBusy,
+};
+pub use view::{
+    Entry, Message, Permission, PermissionAnswer, PlainText, Request, SessionView, Speaker, Tokens,
+    TurnState, TurnView, Usage, What,
 };
 
 #[cfg(doctest)]
