@@ -45,6 +45,8 @@
 //!
 //! - [`Session::events`] and [`Session::on_event`]: everything that happens, from any point of the
 //!   past on, for anybody who wants to see it. [`SessionEventExt`] reads an event's JSON.
+//! - [`SessionView`]: the same as people see it, folded from the events; [`PlainText`] and [`Markdown`] print it.
+//! - [`ClientHandlers`]: what agents may ask of their client, beside permissions. Off unless handled.
 //! - [`SessionPersistDriver`]: where it is kept. [`MemorySessionPersistDriver`] is the default; the
 //!   crate `sandbox-agent-persist-sqlite` keeps it in a file; whoever wants it elsewhere implements
 //!   the trait and proves it with the suite in [`persist`].

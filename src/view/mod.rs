@@ -202,7 +202,7 @@ impl SessionView {
         messages.collect::<Vec<_>>().join("\n")
     }
 
-    /// The agent's newest plan.
+    /// The agent's newest plan: as it tells it, or, of an agent that has a tool for it, as that tool's list of `todos`.
     pub fn plan(&self) -> Option<&Plan> {
         self.plan.as_ref()
     }

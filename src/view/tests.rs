@@ -183,6 +183,23 @@ fn a_run_that_was_folded_looks_like_its_chunks() {
 }
 
 #[test]
+fn what_a_tool_for_plans_is_given_is_the_plan_unless_one_is_told() {
+    let todo = |words: &str, status: &str| json!([{ "content": words, "status": status, "priority": "low" }]);
+    let mut told = Told::default();
+    told.prompt("p", "Go");
+    let call = json!({ "sessionUpdate": "tool_call", "toolCallId": "t", "title": "todo", "rawInput": { "todos": [] } });
+    told.update(call);
+    let given = |todos: Value| json!({ "sessionUpdate": "tool_call_update", "toolCallId": "t", "rawInput": { "todos": todos } });
+    told.update(given(todo("look", "completed"))).update(given(json!([{ "x": 1 }])));
+    let view = told.view();
+    let [entry] = &view.plan().unwrap().entries[..] else { panic!("{view:?}") };
+    assert_eq!((entry.content.as_str(), &entry.status), ("look", &PlanEntryStatus::Completed));
+    told.update(json!({ "sessionUpdate": "plan", "entries": todo("mend", "pending") }));
+    told.update(given(todo("look again", "pending")));
+    assert_eq!(told.view().plan().unwrap().entries[0].content, "mend");
+}
+
+#[test]
 fn messages_with_ids_grow_apart() {
     let mut told = Told::default();
     told.prompt("p", "Go");

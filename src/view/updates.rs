@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use sandbox_agent_persist::SessionEvent;
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::SessionView;
 use super::entry::{Entry, Message, Speaker, TurnState, What};
 use super::fold::{OVERHEAD, Seen, size};
 use crate::acp_types::{
-    ContentBlock, ContentChunk, Plan, SessionInfoUpdate, SessionUpdate, ToolCall, ToolCallUpdate,
+    ContentBlock, ContentChunk, Plan, PlanEntry, PlanEntryPriority, PlanEntryStatus, SessionInfoUpdate,
+    SessionUpdate, ToolCall, ToolCallUpdate,
 };
 
 impl SessionView {
@@ -110,6 +113,7 @@ impl SessionView {
     }
 
     fn tool(&mut self, event: &Arc<SessionEvent>, call: ToolCall) -> Seen {
+        self.plan_of_tool(call.raw_input.as_ref());
         let key = (event.connection_id.clone(), call.tool_call_id.to_string());
         let turn = self.turns.back().map_or(0, |turn| turn.first_index);
         // Told again within its turn, it is the same one; agents may count from the start in each.
@@ -140,6 +144,7 @@ impl SessionView {
             call.update(update.fields);
             return self.tool(event, call);
         };
+        self.plan_of_tool(update.fields.raw_input.as_ref());
         self.change(number, event.event_index, |entry| {
             if let What::Tool(call) = &mut entry.what {
                 call.update(update.fields);
@@ -148,6 +153,26 @@ impl SessionView {
             }
         });
         Seen::Entry(number)
+    }
+
+    /// Some agents tell their plan as what a tool of theirs is given: a list of things to do.
+    fn plan_of_tool(&mut self, input: Option<&Value>) {
+        let turn = self.turns.back().map_or(0, |turn| turn.first_index);
+        let told = self.planned.is_some_and(|(_, of)| of == turn);
+        let Some(todos) = input.and_then(|input| input["todos"].as_array()).filter(|_| !told) else { return };
+        let entries = todos.iter().filter_map(|todo| {
+            let status = PlanEntryStatus::deserialize(&todo["status"]).ok();
+            let priority = PlanEntryPriority::deserialize(&todo["priority"]).ok();
+            Some(PlanEntry::new(
+                todo["content"].as_str()?,
+                priority.unwrap_or(PlanEntryPriority::Medium),
+                status.unwrap_or(PlanEntryStatus::Pending),
+            ))
+        });
+        let entries: Vec<_> = entries.collect();
+        if !entries.is_empty() {
+            self.plan = Some(Plan::new(entries));
+        }
     }
 
     /// A plan goes over the one before it of the same turn.
