@@ -10,12 +10,14 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::acp_types::ClientCapabilities;
 use crate::client::SandboxAgent;
 use crate::error::{Error, ErrorKind, Result};
+use crate::handlers::ClientHandlers;
 use crate::http::Http;
 use crate::limits::{self, Limits};
 use crate::metrics::Counters;
-use crate::session::{Parts, Store};
+use crate::session::{Authentication, Conduct, Parts, Store};
 use crate::sse::Reconnect;
 
 /// One health check takes no longer: a server that boots may accept a connection and say nothing.
@@ -46,6 +48,7 @@ pub struct SandboxAgentBuilder {
     persist: Option<Arc<dyn SessionPersistDriver>>,
     holder: Option<Arc<str>>,
     compact: bool,
+    conduct: Conduct,
     limits: Limits,
 }
 
@@ -69,6 +72,7 @@ impl SandboxAgentBuilder {
             persist: None,
             holder: None,
             compact: false,
+            conduct: Conduct::default(),
             limits: Limits::default(),
         }
     }
@@ -123,6 +127,27 @@ impl SandboxAgentBuilder {
     /// [upkeep](sandbox_agent_persist::SessionUpkeep). [`SandboxAgent::compact_session`] does the same for a past.
     pub fn compact(mut self, compact: bool) -> Self {
         self.compact = compact;
+        self
+    }
+
+    /// How agents are logged in before a session is opened on them. Nothing is done unless told.
+    pub fn authentication(mut self, authentication: Authentication) -> Self {
+        self.conduct.authentication = Some(authentication);
+        self
+    }
+
+    /// What agents may ask of the client, beside permissions: files, terminals, questions, extensions. Nothing
+    /// unless told: each such request is then refused at once.
+    pub fn handlers(mut self, handlers: ClientHandlers) -> Self {
+        self.conduct.handlers = Some(handlers);
+        self
+    }
+
+    /// What else `initialize` says that the client can do, `_meta` among it. Files, terminals and
+    /// elicitation in it are set by the [handlers](Self::handlers), whatever it says: only what is handled is
+    /// declared.
+    pub fn client_capabilities(mut self, capabilities: ClientCapabilities) -> Self {
+        self.conduct.capabilities = Some(capabilities);
         self
     }
 
@@ -183,6 +208,7 @@ impl SandboxAgentBuilder {
             limits: self.limits,
             holder: self.holder,
             compacts: self.compact,
+            conduct: self.conduct,
             counters,
             runtime: Handle::current(),
             stop: CancellationToken::new(),

@@ -29,6 +29,7 @@ struct Inner {
     message: String,
     delivery: Option<Delivery>,
     retry_after: Option<Duration>,
+    offered: Vec<String>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -48,6 +49,11 @@ pub enum ErrorKind {
     Agent {
         /// The JSON-RPC error code; -32000 asks for authentication.
         code: i64,
+    },
+    /// The agent does not offer this method, so that it was not asked. Do without, or take another agent.
+    NotOffered {
+        /// The method of the protocol, such as `session/fork`.
+        method: String,
     },
     /// The agent's process exited. The next call starts a new one.
     AgentExited {
@@ -145,6 +151,7 @@ impl Error {
             message: message.into(),
             delivery: None,
             retry_after: None,
+            offered: Vec::new(),
             source: None,
         }))
     }
@@ -159,6 +166,10 @@ impl Error {
 
     pub(crate) fn with_retry_after(self, after: Option<Duration>) -> Self {
         self.change(|inner| inner.retry_after = after)
+    }
+
+    pub(crate) fn with_offered(self, offered: Vec<String>) -> Self {
+        self.change(|inner| inner.offered = offered)
     }
 
     /// The same error for others than whoever sent the message that it came from.
@@ -202,6 +213,12 @@ impl Error {
     /// When the server wants to be asked again, where it said so (`Retry-After`).
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// What can be chosen instead of what can't be had: modes, models, values of an option, authentication
+    /// methods. Empty where that is not what went wrong.
+    pub fn offered(&self) -> &[String] {
+        &self.0.offered
     }
 
     /// The server's problem document, where it sent one.
@@ -249,6 +266,7 @@ impl fmt::Debug for Error {
             .field("kind", &self.0.kind)
             .field("message", &self.0.message)
             .field("delivery", &self.0.delivery)
+            .field("offered", &self.0.offered)
             .field("source", &self.0.source)
             .finish()
     }

@@ -45,6 +45,8 @@
 //!
 //! - [`Session::events`] and [`Session::on_event`]: everything that happens, from any point of the
 //!   past on, for anybody who wants to see it. [`SessionEventExt`] reads an event's JSON.
+//! - [`SessionView`]: the same as people see it, folded from the events; [`PlainText`] and [`Markdown`] print it.
+//! - [`ClientHandlers`]: what agents may ask of their client, beside permissions. Off unless handled.
 //! - [`SessionPersistDriver`]: where it is kept. [`MemorySessionPersistDriver`] is the default; the
 //!   crate `sandbox-agent-persist-sqlite` keeps it in a file; whoever wants it elsewhere implements
 //!   the trait and proves it with the suite in [`persist`].
@@ -95,13 +97,16 @@ mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod handlers;
 mod http;
 mod limits;
 mod markdown;
 mod metrics;
+mod reading;
 mod session;
 mod sse;
 mod time;
+mod view;
 
 /// The types of the Agent Client Protocol, version 1.
 pub use agent_client_protocol_schema::v1 as acp_schema;
@@ -112,9 +117,13 @@ pub(crate) mod acp_types {
 }
 
 pub use acp::{Gap, GapCause};
+pub use async_trait::async_trait;
 pub use builder::SandboxAgentBuilder;
 pub use client::SandboxAgent;
 pub use error::{Delivery, Error, ErrorKind, Limit, Result};
+pub use handlers::{
+    Asked, ClientHandlers, Elicitation, ExtensionHandler, Handled, Terminals, TextFileReader, TextFileWriter,
+};
 pub use http::Problem;
 pub use limits::Limits;
 pub use markdown::Markdown;
@@ -127,9 +136,14 @@ pub use sandbox_agent_persist::{
 pub use sandbox_agent_persist_memory::MemorySessionPersistDriver;
 pub use serde_json;
 pub use session::{
-    Compaction, EventView, Events, From, NotRestored, Opened, PermissionPolicy, PermissionReply,
-    PermissionRequest, PermissionRequests, PermissionSubscription, Prompt, ResumeOutcome, Session,
-    SessionEventExt, SessionRequest, SessionState, Subscription, Turn, TurnEvent, TurnStats, WhenBusy,
+    Authentication, Choice, Compaction, EventView, Events, ForkedFrom, From, NotRestored, Opened,
+    PermissionPolicy, PermissionReply, PermissionRequest, PermissionRequests, PermissionSubscription, Prompt,
+    ResumeOutcome, Session, SessionEventExt, SessionRequest, SessionState, Setting, Subscription, Turn,
+    TurnEvent, TurnStats, WhenBusy,
+};
+pub use view::{
+    Entry, Message, Permission, PermissionAnswer, PlainText, Request, SessionView, Speaker, Tokens,
+    TurnState, TurnView, Usage, What,
 };
 
 #[cfg(doctest)]

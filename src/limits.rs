@@ -49,6 +49,9 @@ pub struct Limits {
     pub(crate) queued_prompts: usize,
     pub(crate) pending_requests: usize,
     pub(crate) pending_permissions: usize,
+    pub(crate) handler: Duration,
+    pub(crate) handler_wait: Duration,
+    pub(crate) pending_handlers: usize,
     pub(crate) transcript_chars: usize,
 }
 
@@ -77,6 +80,9 @@ impl Default for Limits {
             queued_prompts: 64,
             pending_requests: 256,
             pending_permissions: 256,
+            handler: Duration::from_secs(120),
+            handler_wait: Duration::from_secs(30 * 60),
+            pending_handlers: 64,
             transcript_chars: 32_000,
         }
     }
@@ -156,6 +162,14 @@ impl Limits {
         /// How many permission requests of a session may wait for a person; one more is refused.
         /// 256: nobody answers more.
         pending_permissions: usize,
+        /// How long a [handler](crate::ClientHandlers) may take to answer the agent. 120 s, as long as a request of ours may.
+        handler: Duration,
+        /// The same where it waits for a person's answer or for a command's end. 30 minutes: longer than any
+        /// that is not stuck.
+        handler_wait: Duration,
+        /// How many of a session's handlers may run at once; one request more is refused. 64: an agent
+        /// works on few things at a time.
+        pending_handlers: usize,
         /// Characters of history that a recreated session gets. 32,000: about 8,000 tokens.
         transcript_chars: usize,
     }

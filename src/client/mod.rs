@@ -1,6 +1,7 @@
 //! The SDK's handle: one server, one store, many sessions.
 
 mod catalogue;
+mod fork;
 mod part;
 
 use std::collections::HashMap;
@@ -12,13 +13,14 @@ use serde_json::json;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::fork::Manner;
 use crate::api::Api;
 use crate::builder::SandboxAgentBuilder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::Metrics;
 use crate::session::{
-    Claim, Opened, Parts, PermissionPolicy, Session, SessionCore, SessionRequest, Setup, Wish, now_ms,
-    readable,
+    Claim, Conduct, Opened, Parts, PermissionPolicy, Session, SessionCore, SessionRequest, Setup, Wish,
+    adopt, now_ms, readable,
 };
 
 /// A sandbox-agent server, and the sessions that this process has on it.
@@ -97,12 +99,9 @@ impl SandboxAgent {
         request.check()?;
         let slot = self.enter(&request.id).await?;
         if slot.is_some() || self.stored(&request.id).await?.is_some() {
-            return Err(Error::new(
-                ErrorKind::SessionExists,
-                format!("session {:?} exists; resume it, or choose another id", request.id),
-            ));
+            return Err(taken(&request.id));
         }
-        Ok(self.create(slot, request).await?.session)
+        Ok(self.create_as(slot, request).await?.session)
     }
 
     /// Opens a session of the store again, also one that was destroyed, by the best
@@ -159,7 +158,7 @@ impl SandboxAgent {
                 record.id, record.agent, request.agent
             ))),
             Some(record) => self.resume(&mut slot, record, request.wish(), Some(request)).await,
-            None => self.create(slot, request).await,
+            None => self.create_as(slot, request).await,
         }
     }
 
@@ -191,27 +190,41 @@ impl SandboxAgent {
         self.shared.parts.counters.read()
     }
 
-    /// Runs apart, so that a dropped call is cleared up before anybody else gets the session's id.
-    async fn create(
+    async fn create_as(
         &self,
         slot: OwnedMutexGuard<Option<Arc<SessionCore>>>,
         request: SessionRequest,
     ) -> Result<Opened> {
+        let mut record = SessionRecord::new(&request.id, &request.agent, now_ms());
+        record.session_init = Some(json!(request.setup));
+        if let Some(agent_session) = &request.agent_session {
+            adopt(&mut record, agent_session);
+        }
+        let (policy, wish) = (request.permissions, request.wish());
+        self.create(slot, record, Manner { policy, conduct: request.conduct, wish }).await
+    }
+
+    /// Runs apart, so that a dropped call is cleared up before anybody else gets the session's id.
+    async fn create(
+        &self,
+        slot: OwnedMutexGuard<Option<Arc<SessionCore>>>,
+        record: SessionRecord,
+        manner: Manner,
+    ) -> Result<Opened> {
         let dropped = CancellationToken::new();
         let _guard = dropped.clone().drop_guard();
-        self.apart(self.clone().create_unless(dropped, slot, request)).await
+        self.apart(self.clone().create_unless(dropped, slot, record, manner)).await
     }
 
     async fn create_unless(
         self,
         dropped: CancellationToken,
         mut slot: OwnedMutexGuard<Option<Arc<SessionCore>>>,
-        request: SessionRequest,
+        record: SessionRecord,
+        Manner { policy, conduct, wish }: Manner,
     ) -> Result<Opened> {
-        let mut record = SessionRecord::new(&request.id, &request.agent, now_ms());
-        record.session_init = Some(json!(request.setup));
-        let core = SessionCore::start(self.shared.parts.clone(), record, request.permissions, false).await?;
-        let opening = self.handle(core.clone()).open(request.wish());
+        let core = SessionCore::start(self.parts(conduct), record, policy, false).await?;
+        let opening = self.handle(core.clone()).open(wish);
         let opened = dropped.run_until_cancelled(opening).await;
         if let Some(Ok(opened)) = opened {
             *slot = Some(core);
@@ -253,6 +266,8 @@ impl SandboxAgent {
         request: Option<SessionRequest>,
     ) -> Result<Opened> {
         let policy = request.as_ref().map(|request| request.permissions);
+        let told = request.is_some();
+        let parts = self.parts(request.as_ref().map(|request| request.conduct.clone()).unwrap_or_default());
         if let Some(request) = request {
             let setup = request.setup.or(Setup::read(record.session_init.as_ref()));
             record.session_init = Some(json!(setup));
@@ -265,13 +280,15 @@ impl SandboxAgent {
                 if let Some(policy) = policy {
                     core.set_policy(policy);
                 }
+                if told {
+                    core.set_conduct(parts.conduct);
+                }
                 let opened = self.handle(core).open(wish).await;
                 provisional.settled();
                 return opened;
             }
             None => {
                 replace(slot);
-                let parts = self.shared.parts.clone();
                 let core = SessionCore::start(parts, record, policy.unwrap_or_default(), true).await?;
                 *slot = Some(core.clone());
                 core
@@ -314,6 +331,13 @@ impl SandboxAgent {
         Ok(slot)
     }
 
+    /// What a session is made from; what is set for it goes over what is set for the SDK.
+    fn parts(&self, conduct: Conduct) -> Parts {
+        let mut parts = self.shared.parts.clone();
+        parts.conduct = conduct.or(&parts.conduct);
+        parts
+    }
+
     fn slot(&self, id: &str) -> Result<Slot> {
         if self.shared.parts.stop.is_cancelled() {
             return Err(Error::closed());
@@ -336,6 +360,11 @@ impl SandboxAgent {
     fn sessions(&self) -> MutexGuard<'_, HashMap<String, Slot>> {
         self.shared.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn taken(id: &str) -> Error {
+    let message = format!("session {id:?} exists; resume it, or choose another id");
+    Error::new(ErrorKind::SessionExists, message)
 }
 
 fn not_found(id: &str) -> Error {

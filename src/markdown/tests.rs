@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use sandbox_agent_persist::{Inserted, RawValue, Sender, SessionRecord};
+use sandbox_agent_persist::{Inserted, RawValue, Sender, SessionEvent, SessionRecord};
 use sandbox_agent_persist_memory::{MemoryOptions, MemorySessionPersistDriver};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::error::ErrorKind;
 
 struct Writer(MemorySessionPersistDriver, u64);
 

@@ -1,6 +1,7 @@
 //! What the parts of one session share.
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sandbox_agent_persist::{
@@ -10,6 +11,8 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::asked::Handling;
+use super::conduct::Conduct;
 use super::follow::Following;
 use super::hold::Hold;
 use super::info::News;
@@ -43,6 +46,9 @@ pub(crate) struct SessionCore {
     pub(crate) state: State,
     pub(crate) queue: Queue,
     pub(super) replay: Replay,
+    pub(super) handling: Arc<Handling>,
+    /// Its process may have forks of the session beside it, whose updates are not the session's.
+    pub(super) forked: AtomicBool,
     /// Under which name this SDK holds its sessions; it holds none without.
     pub(super) holder: Option<Arc<str>>,
     pub(super) hold: Hold,
@@ -69,6 +75,7 @@ pub(crate) struct SessionCore {
 struct Shared {
     record: SessionRecord,
     policy: PermissionPolicy,
+    conduct: Conduct,
     /// Whether the store has the record as it is here.
     stored: bool,
     /// Whether the store has, or had, a record of the session at all.
@@ -105,6 +112,8 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     pub(crate) holder: Option<Arc<str>>,
     pub(crate) compacts: bool,
+    /// What holds for sessions that are not told otherwise.
+    pub(crate) conduct: Conduct,
     pub(crate) counters: Arc<Counters>,
     pub(crate) runtime: Handle,
     pub(crate) stop: CancellationToken,
@@ -118,7 +127,7 @@ impl SessionCore {
         policy: PermissionPolicy,
         known: bool,
     ) -> Result<Arc<Self>> {
-        let Parts { http, store, limits, holder, compacts, counters, runtime, stop } = parts;
+        let Parts { http, store, limits, holder, compacts, conduct, counters, runtime, stop } = parts;
         let store = store.for_session();
         let last = last_index(&store, &record.id).await?;
         let (recorder, entries) = Recorder::new();
@@ -131,6 +140,8 @@ impl SessionCore {
             state: State::new(),
             queue: Queue::new(limits.queued_prompts),
             replay: Replay::default(),
+            handling: Arc::default(),
+            forked: AtomicBool::new(false),
             holder,
             hold: Hold::default(),
             following: Following::default(),
@@ -140,6 +151,7 @@ impl SessionCore {
             shared: Mutex::new(Shared {
                 record,
                 policy,
+                conduct,
                 stored: false,
                 known,
                 unopened: None,
@@ -278,6 +290,14 @@ impl SessionCore {
 
     pub(crate) fn set_policy(&self, policy: PermissionPolicy) {
         self.shared().policy = policy;
+    }
+
+    pub(crate) fn conduct(&self) -> Conduct {
+        self.shared().conduct.clone()
+    }
+
+    pub(crate) fn set_conduct(&self, conduct: Conduct) {
+        self.shared().conduct = conduct;
     }
 
     pub(crate) fn set_link(&self, link: Option<Arc<Link>>) {

@@ -14,7 +14,7 @@ const MAX_CHUNKS: usize = 16 * 1024;
 
 /// Collects events into runs that can be folded.
 #[derive(Debug, Default)]
-pub(super) struct Folder {
+pub(crate) struct Folder {
     run: Option<Run>,
 }
 
@@ -35,15 +35,15 @@ struct Run {
 
 /// One event for a run.
 #[derive(Debug)]
-pub(super) struct Folded {
-    pub(super) event: SessionEvent,
+pub(crate) struct Folded {
+    pub(crate) event: SessionEvent,
     /// What the payloads of the run take.
-    pub(super) bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 impl Folder {
     /// Takes the next event; gives the run that ended before it, folded.
-    pub(super) fn add(&mut self, event: SessionEvent) -> Option<Folded> {
+    pub(crate) fn add(&mut self, event: SessionEvent) -> Option<Folded> {
         let Some(chunk) = Run::begin(event) else { return self.finish() };
         match &mut self.run {
             Some(run) if run.goes_on_with(&chunk) => {
@@ -55,7 +55,7 @@ impl Folder {
     }
 
     /// The last run.
-    pub(super) fn finish(&mut self) -> Option<Folded> {
+    pub(crate) fn finish(&mut self) -> Option<Folded> {
         self.run.take().and_then(Run::fold)
     }
 }
@@ -128,7 +128,7 @@ impl Run {
 
 /// The part of an event that is within these exclusive bounds. One that can't be cut is given whole:
 /// told twice is better than lost.
-pub(super) fn clip(event: SessionEvent, after: Option<u64>, before: Option<u64>) -> SessionEvent {
+pub(crate) fn clip(event: SessionEvent, after: Option<u64>, before: Option<u64>) -> SessionEvent {
     let (first, last) = (event.first_index(), event.event_index);
     let from = after.map_or(first, |after| after.saturating_add(1)).max(first);
     let to = before.map_or(last, |before| before.saturating_sub(1)).min(last);

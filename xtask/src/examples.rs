@@ -68,6 +68,48 @@ const EXAMPLES: [Example; 10] = [
         runs: &[Run { against: Against::RealServer, prints: &["Delete build/", "permission: reject-once"] }],
     },
     Example {
+        name: "models_and_modes",
+        after: None,
+        args: &[],
+        runs: &[Run {
+            against: Against::RealServer,
+            prints: &[
+                "It offers: mode is \"default\" of [\"default\", \"plan\"]",
+                "Refused: the agent offers no model",
+                "not restored: []",
+                "Still chosen: mode is \"plan\"",
+                "Still chosen: model is \"large\"",
+            ],
+        }],
+    },
+    Example {
+        name: "transcript",
+        after: None,
+        args: &["thought hm; say I; say \" will\"; tool Read a; ask Push; say done"],
+        runs: &[Run {
+            against: Against::RealServer,
+            prints: &[
+                "Agent so far:",
+                "Tool \"Read a\" is Completed",
+                "Agent (thinking): hm",
+                "[tool] Read a: done",
+                "[permission] Push: reject-once",
+            ],
+        }],
+    },
+    Example {
+        name: "agent_to_agent",
+        after: None,
+        args: &[
+            r#"request fs/write_text_file {"sessionId": "x", "path": "/add.rs", "content": "fn add"}"#,
+            "recall",
+        ],
+        runs: &[Run {
+            against: Against::RealServer,
+            prints: &["The coder: answer: {}", "It wrote /add.rs.", "The reviewer: fn add"],
+        }],
+    },
+    Example {
         name: "persist_sqlite",
         after: None,
         args: &[],

@@ -25,6 +25,7 @@ mod examples;
 mod fuzz;
 mod mutants;
 mod npm;
+mod opencode;
 mod parts;
 mod peer;
 mod postgres;

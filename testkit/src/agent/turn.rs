@@ -96,7 +96,11 @@ impl Turn {
             Step::Mode => {
                 let settings = self.shared.sessions.settings(&self.session)?;
                 let (mode, model) = (settings.mode, settings.model);
-                let config = json!({"model": model});
+                let mut config = json!({"model": model});
+                if let Some(thought) = settings.thought {
+                    config["effort"] = json!(thought.effort);
+                    config["fast"] = json!(thought.fast);
+                }
                 self.say(format!("mode: {mode} model: {model} config: {config}")).await?;
             }
             Step::History => {
