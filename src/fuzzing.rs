@@ -5,6 +5,8 @@ use sandbox_agent_persist::{RawValue, Sender, SessionEvent};
 use serde_json::{Value, json};
 
 use crate::acp::{Outbound, read_answer};
+#[cfg(all(unix, feature = "files"))]
+pub use crate::api::fs::archives;
 use crate::error::ErrorKind;
 use crate::http::Problem;
 pub use crate::sse::fuzzing::frames;
@@ -107,6 +109,12 @@ mod seeds {
         let seeds: Vec<_> = folder.read_dir().unwrap().map(|seed| seed.unwrap().path()).collect();
         assert!(!seeds.is_empty(), "{target} has no seeds");
         seeds.iter().for_each(|seed| check(&std::fs::read(seed).unwrap()));
+    }
+
+    #[cfg(all(unix, feature = "files"))]
+    #[test]
+    fn of_archives() {
+        run("archives", super::archives);
     }
 
     #[test]

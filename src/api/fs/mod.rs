@@ -7,6 +7,9 @@ mod walk;
 
 use bytes::Bytes;
 
+#[cfg(all(unix, feature = "files", any(test, fuzzing)))]
+#[doc(hidden)]
+pub use transfer::archives;
 #[cfg(feature = "files")]
 pub use transfer::{Transfer, TransferProgress, Transferred};
 pub use types::{

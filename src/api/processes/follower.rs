@@ -128,7 +128,9 @@ impl Follower {
                 Ok(None) | Err(_) => self.source = None,
             }
         }
-        self.compare().await?;
+        if let Err(error) = self.compare().await {
+            return self.lost(error).await;
+        }
         if let End::Ended(_, until) = &mut self.end {
             // The log was read as a whole: what it lacks is not to be had.
             *until = self.sequence.last();

@@ -182,5 +182,7 @@ fn set_mode(_: &File, _: u32) -> io::Result<()> {
     Ok(())
 }
 
+#[cfg(all(unix, any(test, fuzzing)))]
+pub(super) mod fuzzing;
 #[cfg(all(test, unix))]
 mod tests;

@@ -11,6 +11,9 @@ mod paths;
 mod scratch;
 mod up;
 
+#[cfg(all(unix, any(test, fuzzing)))]
+pub use archive::fuzzing::archives;
+
 use std::fmt;
 
 use sha2::{Digest, Sha256};
