@@ -23,6 +23,7 @@
 //! # The parts
 //!
 //! - [`SandboxAgent`]: one server and one store. It opens sessions, and has the three ways to part.
+//! - [`SandboxProvider`]: makes the sandbox that an SDK is [started](SandboxAgent::start) in, where none runs yet.
 //! - [`Session`]: takes prompts, answers permissions, gives events. A cheap clone.
 //! - [`Turn`]: one prompt on its way. Await it for the response, or read it as a stream:
 //!
@@ -79,6 +80,8 @@
 //!
 //! `rustls` (default): `https://` by rustls with the platform's certificates. Without it, `http://`
 //! only, or a client given to [`SandboxAgentBuilder::client`].
+//!
+//! `local`: `LocalSandbox`, a server of this machine that ends with the program. On Unix; it adds tokio's `process`.
 
 mod acp;
 mod builder;
@@ -89,8 +92,11 @@ mod error;
 pub mod fuzzing;
 mod http;
 mod limits;
+#[cfg(all(feature = "local", unix))]
+mod local;
 mod markdown;
 mod metrics;
+mod sandbox;
 mod session;
 mod sse;
 mod time;
@@ -109,8 +115,11 @@ pub use client::SandboxAgent;
 pub use error::{Delivery, Error, ErrorKind, Limit, Result};
 pub use http::Problem;
 pub use limits::Limits;
+#[cfg(all(feature = "local", unix))]
+pub use local::{LocalProvider, LocalSandbox, LocalSandboxBuilder};
 pub use markdown::Markdown;
 pub use metrics::Metrics;
+pub use sandbox::{SandboxEndpoint, SandboxError, SandboxErrorKind, SandboxProvider};
 pub use sandbox_agent_persist as persist;
 pub use sandbox_agent_persist::{
     ListEventsRequest, ListPage, ListSessionsRequest, Sender, SessionEvent, SessionFilter,

@@ -15,6 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::builder::SandboxAgentBuilder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::Metrics;
+use crate::sandbox::Sandbox;
 use crate::session::{
     Claim, Opened, Parts, PermissionPolicy, Session, SessionCore, SessionRequest, Setup, Wish, now_ms,
     readable,
@@ -44,6 +45,8 @@ pub struct SandboxAgent {
 #[derive(Debug)]
 pub(crate) struct Guard {
     _stop: DropGuard,
+    /// Also keeps the provider, which may end its sandboxes when it is dropped.
+    sandbox: Option<Sandbox>,
 }
 
 struct Shared {
@@ -74,10 +77,14 @@ impl SandboxAgent {
         SandboxAgentBuilder::new(url)
     }
 
-    pub(crate) fn new(parts: Parts) -> Self {
-        let guard = Guard { _stop: parts.stop.clone().drop_guard() };
+    pub(crate) fn new(parts: Parts, sandbox: Option<Sandbox>) -> Self {
+        let guard = Guard { _stop: parts.stop.clone().drop_guard(), sandbox };
         let shared = Shared { parts, sessions: Mutex::default() };
         Self { shared: Arc::new(shared), guard: Arc::new(guard) }
+    }
+
+    pub(crate) fn sandbox(&self) -> Option<&Sandbox> {
+        self.guard.sandbox.as_ref()
     }
 
     /// Makes a session and opens it on an agent process of its own.
@@ -191,8 +198,12 @@ impl SandboxAgent {
     async fn create(
         &self,
         slot: OwnedMutexGuard<Option<Arc<SessionCore>>>,
-        request: SessionRequest,
+        mut request: SessionRequest,
     ) -> Result<Opened> {
+        if request.setup.cwd.is_none() {
+            request.setup.cwd = self.sandbox().and_then(Sandbox::default_cwd);
+            request.check()?;
+        }
         let dropped = CancellationToken::new();
         let _guard = dropped.clone().drop_guard();
         self.apart(self.clone().create_unless(dropped, slot, request)).await

@@ -45,6 +45,8 @@ pub(crate) struct SessionCore {
     pub(super) replay: Replay,
     /// Under which name this SDK holds its sessions; it holds none without.
     pub(super) holder: Option<Arc<str>>,
+    /// The sandbox that this SDK starts processes in, where it knows.
+    pub(super) sandbox_id: Option<Arc<str>>,
     pub(super) hold: Hold,
     pub(super) following: Following,
     /// Whether what a turn brought is folded when it ended.
@@ -104,6 +106,7 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) limits: Limits,
     pub(crate) holder: Option<Arc<str>>,
+    pub(crate) sandbox_id: Option<Arc<str>>,
     pub(crate) compacts: bool,
     pub(crate) counters: Arc<Counters>,
     pub(crate) runtime: Handle,
@@ -118,7 +121,7 @@ impl SessionCore {
         policy: PermissionPolicy,
         known: bool,
     ) -> Result<Arc<Self>> {
-        let Parts { http, store, limits, holder, compacts, counters, runtime, stop } = parts;
+        let Parts { http, store, limits, holder, sandbox_id, compacts, counters, runtime, stop } = parts;
         let store = store.for_session();
         let last = last_index(&store, &record.id).await?;
         let (recorder, entries) = Recorder::new();
@@ -132,6 +135,7 @@ impl SessionCore {
             queue: Queue::new(limits.queued_prompts),
             replay: Replay::default(),
             holder,
+            sandbox_id,
             hold: Hold::default(),
             following: Following::default(),
             compacts,

@@ -19,6 +19,7 @@ mod ids;
 mod lifecycle;
 mod limits;
 mod permissions;
+mod provider;
 mod reattach;
 mod resume;
 mod secrets;
