@@ -251,3 +251,40 @@ fn free_address() -> Result<SocketAddr, SandboxError> {
 fn is_taken(address: SocketAddr) -> bool {
     TcpListener::bind(address).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use sandbox_agent_testkit::Sandbox;
+
+    use super::*;
+
+    fn at(address: SocketAddr) -> LocalSandbox {
+        let id = Uuid::new_v4().simple().to_string();
+        let home = Home::new(&id, None).unwrap();
+        let settings = LocalSandbox::builder();
+        LocalSandbox { settings, id, token: "secret".to_owned(), address, guard: None, home }
+    }
+
+    #[tokio::test]
+    async fn a_stranger_at_its_address_is_not_taken_for_the_server() {
+        let stranger = Sandbox::start().await;
+        let error = at(stranger.address()).answered().await.unwrap_err();
+        assert!(error.to_string().contains("lets anybody in"), "{error}");
+        let asks = Sandbox::builder().token("another").start().await.unwrap();
+        assert!(at(asks.address()).answered().await.unwrap_err().is_unauthorized());
+        let own = Sandbox::builder().token("secret").start().await.unwrap();
+        at(own.address()).answered().await.unwrap();
+    }
+
+    #[tokio::test]
+    #[ignore = "needs the real server: cargo xtask test"]
+    async fn a_port_that_is_taken_is_exchanged_for_another() {
+        let taken = Sandbox::start().await;
+        let mut sandbox = at(taken.address());
+        sandbox.wake().await.unwrap();
+        assert_ne!(sandbox.address, taken.address());
+        assert!(sandbox.is_running());
+        sandbox.destroy().await.unwrap();
+    }
+}
