@@ -133,6 +133,7 @@ pub use session::{
     SessionEventExt, SessionRequest, SessionState, Subscription, Turn, TurnEvent, TurnStats, WhenBusy,
 };
 
-#[cfg(doctest)]
+// With all that it shows.
+#[cfg(all(doctest, feature = "local", unix))]
 #[doc = include_str!("../README.md")]
 struct Readme;

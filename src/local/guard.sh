@@ -14,7 +14,7 @@ trap : HUP INT TERM
 server=$!
 PATH=$PATH:/usr/local/bin:/usr/bin:/bin
 
-grace=40
+grace=20
 while read -r word; do
     case $word in
         keep) remove= ;;
@@ -43,7 +43,7 @@ if [ "$grace" -gt 0 ]; then
     kill -TERM $(marked)
 fi
 while [ "$grace" -gt 0 ] && remains; do
-    sleep 0.05 || sleep 1
+    sleep 0.1 || sleep 1
     grace=$((grace - 1))
 done
 

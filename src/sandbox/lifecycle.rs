@@ -15,13 +15,12 @@ impl SandboxAgent {
     /// (5 minutes) for each of the provider's three calls, and by [`Limits::connect`](crate::Limits::connect). When it
     /// fails, or is dropped, the sandbox is destroyed. Must be called in a tokio runtime.
     ///
-    #[cfg_attr(all(feature = "local", unix), doc = "```no_run")]
-    #[cfg_attr(not(all(feature = "local", unix)), doc = "```ignore")]
-    /// use sandbox_agent_sdk::{LocalProvider, SandboxAgent};
+    /// ```no_run
+    /// use sandbox_agent_sdk::{SandboxAgent, SandboxProvider};
     ///
-    /// # async fn example() -> Result<(), sandbox_agent_sdk::Error> {
-    /// let sdk = SandboxAgent::start(LocalProvider::new()).await?;
-    /// println!("{:?}", sdk.sandbox_id());
+    /// # async fn example(provider: impl SandboxProvider) -> Result<(), sandbox_agent_sdk::Error> {
+    /// let sdk = SandboxAgent::start(provider).await?;
+    /// println!("{}", sdk.sandbox_id().unwrap_or_default());
     /// sdk.destroy_sandbox().await?;
     /// # Ok(()) }
     /// ```
