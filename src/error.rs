@@ -8,6 +8,7 @@ use std::time::Duration;
 use sandbox_agent_persist::{PersistError, PersistErrorKind};
 
 use crate::http::Problem;
+use crate::sandbox::SandboxErrorKind;
 use crate::session::SameName;
 
 /// The result of this crate's calls.
@@ -74,6 +75,8 @@ pub enum ErrorKind {
     /// The store failed, or refuses, and the kind says how. Where it is an event that could not be stored, the
     /// session has ended rather than skip it: resume it once the store is well. `Fenced`: another SDK has the session.
     Persist(PersistErrorKind),
+    /// The provider of the sandbox could not do what it was asked, and the kind says why.
+    Sandbox(SandboxErrorKind),
     /// No session has this id.
     SessionNotFound,
     /// A session with this id exists. Resume it, or choose another id.
@@ -131,6 +134,8 @@ pub enum Limit {
     Cancel,
     /// The time of one call to the server that is not about a session.
     Call,
+    /// The time that a call of the sandbox's provider may take.
+    Sandbox,
 }
 
 /// What is known of a message that failed.
@@ -157,7 +162,11 @@ impl Error {
     }
 
     pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
-        self.change(|inner| inner.source = Some(Arc::new(source)))
+        self.with_cause(Arc::new(source))
+    }
+
+    pub(crate) fn with_cause(self, source: Arc<dyn StdError + Send + Sync>) -> Self {
+        self.change(|inner| inner.source = Some(source))
     }
 
     pub(crate) fn with_delivery(self, delivery: Delivery) -> Self {

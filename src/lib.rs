@@ -23,6 +23,7 @@
 //! # The parts
 //!
 //! - [`SandboxAgent`]: one server and one store. It opens sessions, and has the three ways to part.
+//! - [`SandboxProvider`]: makes the sandbox that an SDK is [started](SandboxAgent::start) in, where none runs yet.
 //! - [`Session`]: takes prompts, answers permissions, gives events. A cheap clone.
 //! - [`Turn`]: one prompt on its way. Await it for the response, or read it as a stream:
 //!
@@ -88,6 +89,8 @@
 //! `websocket`: terminals of processes, and the signalling of the desktop's stream.
 //!
 //! `files`: files and folders of any size, to and from the sandbox, checked by their SHA-256.
+//!
+//! `local`: `LocalSandbox`, a server of this machine that ends with the program. On Unix; it adds tokio's `process`.
 
 mod acp;
 pub mod api;
@@ -100,9 +103,12 @@ pub mod fuzzing;
 mod handlers;
 mod http;
 mod limits;
+#[cfg(all(feature = "local", unix))]
+mod local;
 mod markdown;
 mod metrics;
 mod reading;
+mod sandbox;
 mod session;
 mod sse;
 mod time;
@@ -126,8 +132,11 @@ pub use handlers::{
 };
 pub use http::Problem;
 pub use limits::Limits;
+#[cfg(all(feature = "local", unix))]
+pub use local::{LocalProvider, LocalSandbox, LocalSandboxBuilder};
 pub use markdown::Markdown;
 pub use metrics::Metrics;
+pub use sandbox::{SandboxEndpoint, SandboxError, SandboxErrorKind, SandboxProvider};
 pub use sandbox_agent_persist as persist;
 pub use sandbox_agent_persist::{
     ListEventsRequest, ListPage, ListSessionsRequest, Sender, SessionEvent, SessionFilter,
@@ -146,6 +155,7 @@ pub use view::{
     TurnState, TurnView, Usage, What,
 };
 
-#[cfg(doctest)]
+// With all that it shows.
+#[cfg(all(doctest, feature = "local", unix))]
 #[doc = include_str!("../README.md")]
 struct Readme;

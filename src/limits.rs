@@ -42,6 +42,7 @@ pub struct Limits {
     pub(crate) answer_bytes: usize,
     pub(crate) store: Duration,
     pub(crate) lease: Duration,
+    pub(crate) sandbox: Duration,
     pub(crate) queue_bytes: usize,
     pub(crate) event_bytes: usize,
     pub(crate) message_bytes: usize,
@@ -73,6 +74,7 @@ impl Default for Limits {
             answer_bytes: 64 * MIB,
             store: Duration::from_secs(30),
             lease: Duration::from_secs(30),
+            sandbox: Duration::from_secs(5 * 60),
             queue_bytes: 64 * MIB,
             event_bytes: 64 * MIB,
             message_bytes: 2 * MIB,
@@ -144,6 +146,9 @@ impl Limits {
         /// How long a session stays held by an SDK that died, where it [holds](crate::SandboxAgentBuilder::holder)
         /// its sessions. 30 s: it is renewed three times as often, and a node that is gone is noticed soon.
         lease: Duration,
+        /// How long one call of a [provider](crate::SandboxProvider) may take. 5 minutes: a container's image or a
+        /// machine may have to be brought first.
+        sandbox: Duration,
         /// Bytes of events that may wait between socket and store, for each session. 64 MiB:
         /// some seconds of the fastest agent. When it is full the socket isn't read.
         queue_bytes: usize,

@@ -18,6 +18,7 @@ use crate::api::Api;
 use crate::builder::SandboxAgentBuilder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::Metrics;
+use crate::sandbox::Sandbox;
 use crate::session::{
     Claim, Conduct, Opened, Parts, PermissionPolicy, Session, SessionCore, SessionRequest, Setup, Wish,
     adopt, now_ms, readable,
@@ -47,6 +48,8 @@ pub struct SandboxAgent {
 #[derive(Debug)]
 pub(crate) struct Guard {
     _stop: DropGuard,
+    /// Also keeps the provider, which may end its sandboxes when it is dropped.
+    sandbox: Option<Sandbox>,
 }
 
 struct Shared {
@@ -82,10 +85,14 @@ impl SandboxAgent {
         Api { http, limits, runtime, stop, _guard: self.guard.clone() }
     }
 
-    pub(crate) fn new(parts: Parts) -> Self {
-        let guard = Guard { _stop: parts.stop.clone().drop_guard() };
+    pub(crate) fn new(parts: Parts, sandbox: Option<Sandbox>) -> Self {
+        let guard = Guard { _stop: parts.stop.clone().drop_guard(), sandbox };
         let shared = Shared { parts, sessions: Mutex::default() };
         Self { shared: Arc::new(shared), guard: Arc::new(guard) }
+    }
+
+    pub(crate) fn sandbox(&self) -> Option<&Sandbox> {
+        self.guard.sandbox.as_ref()
     }
 
     /// Makes a session and opens it on an agent process of its own.
@@ -193,8 +200,12 @@ impl SandboxAgent {
     async fn create_as(
         &self,
         slot: OwnedMutexGuard<Option<Arc<SessionCore>>>,
-        request: SessionRequest,
+        mut request: SessionRequest,
     ) -> Result<Opened> {
+        if request.setup.cwd.is_none() {
+            request.setup.cwd = self.sandbox().and_then(Sandbox::default_cwd);
+            request.check()?;
+        }
         let mut record = SessionRecord::new(&request.id, &request.agent, now_ms());
         record.session_init = Some(json!(request.setup));
         if let Some(agent_session) = &request.agent_session {

@@ -37,6 +37,21 @@ impl fmt::Debug for Http {
     }
 }
 
+/// What the SDK's own client is made with.
+pub(crate) fn client() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        // A server or proxy that closes an idle connection just when a prompt goes out on it
+        // leaves it unknown whether the agent got it.
+        .pool_max_idle_per_host(0)
+        // A redirect would carry headers of the caller's to another host.
+        .redirect(reqwest::redirect::Policy::none())
+}
+
+/// That client, or the error that none can be made.
+pub(crate) fn build(client: reqwest::ClientBuilder) -> Result<reqwest::Client> {
+    client.build().map_err(|error| Error::invalid("no HTTP client could be made").with_source(error))
+}
+
 impl Http {
     pub(crate) fn new(
         client: reqwest::Client,

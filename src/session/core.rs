@@ -51,6 +51,8 @@ pub(crate) struct SessionCore {
     pub(super) forked: AtomicBool,
     /// Under which name this SDK holds its sessions; it holds none without.
     pub(super) holder: Option<Arc<str>>,
+    /// The sandbox that this SDK starts processes in, where it knows.
+    pub(super) sandbox_id: Option<Arc<str>>,
     pub(super) hold: Hold,
     pub(super) following: Following,
     /// Whether what a turn brought is folded when it ended.
@@ -111,6 +113,7 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) limits: Limits,
     pub(crate) holder: Option<Arc<str>>,
+    pub(crate) sandbox_id: Option<Arc<str>>,
     pub(crate) compacts: bool,
     /// What holds for sessions that are not told otherwise.
     pub(crate) conduct: Conduct,
@@ -127,7 +130,8 @@ impl SessionCore {
         policy: PermissionPolicy,
         known: bool,
     ) -> Result<Arc<Self>> {
-        let Parts { http, store, limits, holder, compacts, conduct, counters, runtime, stop } = parts;
+        let Parts { http, store, limits, holder, sandbox_id, compacts, conduct, counters, runtime, stop } =
+            parts;
         let store = store.for_session();
         let last = last_index(&store, &record.id).await?;
         let (recorder, entries) = Recorder::new();
@@ -143,6 +147,7 @@ impl SessionCore {
             handling: Arc::default(),
             forked: AtomicBool::new(false),
             holder,
+            sandbox_id,
             hold: Hold::default(),
             following: Following::default(),
             compacts,

@@ -101,6 +101,9 @@ impl SessionCore {
         // Known before it starts, so that a crash leaves no process that nobody knows of.
         self.change_record(|record| {
             record.last_connection_id.clone_from(&server_id);
+            if let Some(id) = &self.sandbox_id {
+                record.sandbox_id = Some(id.to_string());
+            }
             Memo::change(record, |memo| memo.opening = Some(now_ms()));
         })
         .await?;

@@ -23,6 +23,7 @@ mod lifecycle;
 mod limits;
 mod own;
 mod permissions;
+mod provider;
 mod reattach;
 mod resume;
 mod secrets;

@@ -19,7 +19,7 @@ struct Part {
     run: fn(&Workspace) -> Result<()>,
 }
 
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     Part { name: "server", what: "install the real server from npm", run: install_server },
     Part { name: "opencode", what: "install a real agent from npm", run: install_opencode },
     Part { name: "agent", what: "build the scripted agent that the server runs", run: build_agent },
