@@ -145,6 +145,8 @@ async fn at_the_end_calls_fail_at_once() {
     let host = Host::with(1);
     let client = connected(&host).await;
     host.mute(true);
+    host.state().rude = true;
+    let mut frames = client.frames();
     let start = Instant::now();
     let disposing = async {
         sleep(Duration::from_secs(1)).await;
@@ -155,5 +157,26 @@ async fn at_the_end_calls_fail_at_once() {
     assert_eq!((error.kind(), error.delivery()), (&ErrorKind::Closed, Some(Delivery::Unknown)));
     let error = client.take_control().await.unwrap_err();
     assert_eq!((error.kind(), error.delivery()), (&ErrorKind::Closed, Some(Delivery::NotSent)));
-    assert_eq!(start.elapsed().as_secs(), 1);
+    assert!(frames.recv().await.is_none());
+    assert_eq!(start.elapsed().as_secs(), 1, "a host that takes its time holds nobody up");
+    becomes(&client, Status::is_over).await;
+    assert_eq!(start.elapsed().as_secs(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_not_sent_before_the_host_has_answered() {
+    let host = Host::with(1);
+    let client = connected(&host).await;
+    away(&host, &client).await;
+    host.mute(true);
+    host.state().refuse = None;
+    let coming_back = async {
+        sleep(Duration::from_secs(5)).await;
+        assert!(host.state().connections > 1);
+        assert_eq!(sent(&host), []);
+        host.mute(false);
+    };
+    let (taken, ()) = tokio::join!(client.call(Call::TakeControl {}), coming_back);
+    taken.unwrap();
+    assert_eq!(sent(&host), [Call::TakeControl {}]);
 }

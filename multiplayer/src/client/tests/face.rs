@@ -74,6 +74,33 @@ async fn callbacks_see_each_frame_of_their_kind_from_when_they_began_until_they_
     drop((second, third));
 }
 
+#[tokio::test]
+async fn a_callback_that_comes_later_sees_nothing_of_what_a_slow_one_has_not_seen_yet() {
+    let host = Host::with(1);
+    let client = connected(&host).await;
+    let (go, gone) = std::sync::mpsc::channel();
+    let (seen, mut saw) = mpsc::unbounded_channel();
+    let _slow = client.on("chat.user", {
+        let seen = seen.clone();
+        move |frame| {
+            gone.recv().unwrap();
+            seen.send(("slow", frame.sequence)).unwrap();
+        }
+    });
+    let mut frames = client.frames();
+    host.tell(chat("a"));
+    host.tell(chat("b"));
+    up_to(&mut frames, 3).await;
+    let _late = client.on("chat.user", move |frame| seen.send(("late", frame.sequence)).unwrap());
+    host.tell(chat("c"));
+    (0..3).for_each(|_| go.send(()).unwrap());
+    let mut all = Vec::new();
+    for _ in 0..4 {
+        all.push(timeout(EVER, saw.recv()).await.unwrap().unwrap());
+    }
+    assert_eq!(all, [("slow", 2), ("slow", 3), ("slow", 4), ("late", 4)]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn once_gives_the_next_of_a_kind_also_where_it_is_awaited_late() {
     let host = Host::with(1);

@@ -49,6 +49,12 @@ pub(super) struct State {
     pub(super) message: Option<usize>,
     pub(super) calls: Vec<Call>,
     pub(super) closed: u32,
+    /// The line ends here for who asks: the host is one that another has taken over from.
+    pub(super) stale: Option<u64>,
+    /// Pages leave their first frame out.
+    pub(super) holes: bool,
+    /// Farewells are not answered.
+    pub(super) rude: bool,
     /// The error that calls fail with.
     pub(super) fail: Option<Error>,
     pushes: Option<mpsc::UnboundedSender<Pushed>>,
@@ -149,7 +155,7 @@ impl State {
     }
 
     fn page(&self, since: u64, limit: usize) -> Result<Box<RawValue>> {
-        let last = self.last();
+        let last = self.stale.unwrap_or(self.last());
         if since > last {
             return Err(Error::new(ErrorKind::FutureSequence { last }, "not there yet"));
         }
@@ -163,7 +169,7 @@ impl State {
         let behind = self.line.iter().filter(|frame| frame.sequence > since);
         let mut texts: Vec<String> =
             frames.iter().map(|json| String::from_utf8(json.to_vec()).unwrap()).collect();
-        texts.extend(behind.take(limit).map(|frame| self.message(frame)));
+        texts.extend(behind.skip(self.holes.into()).take(limit).map(|frame| self.message(frame)));
         let json = format!(r#"{{"last":{last},"frames":[{}]}}"#, texts.join(","));
         Ok(RawValue::from_string(json).unwrap())
     }
@@ -221,7 +227,14 @@ impl Caller for Host {
     }
 
     async fn close(&self) {
-        self.state().closed += 1;
+        let rude = {
+            let mut state = self.state();
+            state.closed += 1;
+            state.rude
+        };
+        if rude {
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -225,6 +225,45 @@ async fn what_no_try_can_mend_ends_the_client_with_the_error() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_that_another_has_taken_over_from_is_waited_out() {
+    let host = Host::with(50);
+    let client = connected(&host).await;
+    let mut behind = client.frames_after(20);
+    host.state().stale = Some(10);
+    let replacing = async {
+        becomes(&client, |status| matches!(status, Status::Reconnecting { attempt: 2.., .. })).await;
+        host.state().stale = None;
+        host.append(1);
+    };
+    tokio::join!(up_to(&mut behind, 51), replacing);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_with_a_hole_is_not_told() {
+    let host = Host::with(5);
+    let client = connected(&host).await;
+    host.state().holes = true;
+    let mut frames = client.frames_after(0);
+    let error = timeout(EVER, frames.recv()).await.unwrap().unwrap().unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Protocol);
+    assert!(frames.recv().await.is_none(), "an error is the last item");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_fails_for_a_while_ends_no_subscriber() {
+    let host = Host::with(50);
+    let client = connected(&host).await;
+    let mut behind = client.frames_after(20);
+    for kind in [ErrorKind::Store, ErrorKind::Sandbox, ErrorKind::Closed, ErrorKind::Full] {
+        host.state().fail = Some(Error::new(kind, "for a while"));
+        let early = timeout(Duration::from_secs(20), behind.recv()).await;
+        assert!(early.is_err(), "{early:?}");
+    }
+    host.state().fail = None;
+    up_to(&mut behind, 50).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn tries_to_connect_are_bounded_and_go_on_for_ever() {
     let host = Host::with(5);
     host.state().stuck = true;
