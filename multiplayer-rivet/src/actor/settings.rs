@@ -20,7 +20,7 @@ pub struct WorkspaceKey {
     /// The key in one piece: the segments between `/`, in which `/` and `\` are escaped. It is the workspace's id.
     pub id: String,
     /// What the client that made the actor gave; `null` where that was nothing. It comes again each time that
-    /// the actor wakes.
+    /// the actor wakes. Whoever made it was not let in yet: nothing of it is proven.
     pub input: Value,
 }
 
