@@ -10,6 +10,7 @@ pub use crate::api::fs::archives;
 use crate::error::ErrorKind;
 use crate::http::Problem;
 pub use crate::sse::fuzzing::frames;
+use crate::view::SessionView;
 use crate::{EventView, SessionEventExt};
 
 /// What an agent writes.
@@ -74,6 +75,11 @@ fn view(payload: Box<RawValue>) {
         assert!(matches!(event.view(), EventView::Update(_)), "{said:?} is no update");
     }
     assert_eq!(event.payload.get(), text);
+    let mut shown = SessionView::new();
+    if let Some(entry) = shown.add(event).and_then(|number| shown.entry(number)) {
+        let _ = entry.to_string();
+        assert!(entry.first_index == 1 && entry.last_index == 1);
+    }
 }
 
 /// What comes in place of a success.

@@ -98,8 +98,6 @@ impl SessionCore {
             for (rung, outcome) in offers.rungs() {
                 match self.ask_for(link, rung, known, &setup).await {
                     Ok(answer) => return Ok((known.clone(), outcome, answer)),
-                    // Logged in, it may know the session all the same.
-                    Err(error) if is_login(&error) => return Err(error),
                     Err(error) if matches!(error.kind(), ErrorKind::Agent { .. }) => {
                         tracing::warn!(session = %self.id, %error, rung, "the agent could not take the session up");
                     }
@@ -251,17 +249,13 @@ impl SessionCore {
     }
 }
 
-/// The error of an agent that wants to be logged in first.
-fn is_login(error: &Error) -> bool {
-    *error.kind() == ErrorKind::Agent { code: -32000 }
-}
-
 /// Says what can be done about it.
 fn wants_login(error: Error, offers: &Offers) -> Error {
-    if !is_login(&error) {
+    let offered: Vec<_> = offers.auth_methods().iter().map(|method| method.id().to_string()).collect();
+    // Agents without any may mean something else by it.
+    if *error.kind() != (ErrorKind::Agent { code: -32000 }) || offered.is_empty() {
         return error;
     }
-    let offered: Vec<_> = offers.auth_methods().iter().map(|method| method.id().to_string()).collect();
     let message = format!("the agent wants a login first; choose an authentication method of {offered:?}");
     Error::new(error.kind().clone(), message)
         .with_offered(offered)

@@ -2,8 +2,8 @@
 
 use sandbox_agent_sdk::acp_schema::ClientCapabilities;
 use sandbox_agent_sdk::{
-    Authentication, ErrorKind, MemorySessionPersistDriver, ResumeOutcome, SandboxAgent, SessionPersistDriver,
-    Setting,
+    Authentication, ErrorKind, MemorySessionPersistDriver, Prompt, ResumeOutcome, SandboxAgent,
+    SessionPersistDriver, Setting,
 };
 use sandbox_agent_testkit::{AgentOptions, On, Sandbox};
 use serde_json::{Value, json};
@@ -203,4 +203,9 @@ async fn only_what_is_handled_is_declared_and_all_else_as_told() {
     assert_eq!(declared["fs"], json!({ "readTextFile": false, "writeTextFile": false }));
     assert_eq!((&declared["terminal"], declared.get("elicitation")), (&json!(false), None));
     assert_eq!(params("session/new")["_meta"]["team"], "blue");
+    let meta = json!({ "trace": 7 }).as_object().cloned().unwrap();
+    session.prompt(Prompt::new("say hello").meta(meta).idempotency_key("job")).await.unwrap();
+    let prompts = sandbox.prompts_received();
+    let meta = &prompts[0]["params"]["_meta"];
+    assert_eq!((&meta["trace"], meta.as_object().unwrap().len()), (&json!(7), 2), "{prompts:?}");
 }
