@@ -196,7 +196,7 @@ impl WorkspaceBuilder {
         }
         inner.take_up_sessions(&snapshot, self.session).await?;
         inner.take_up_processes(&snapshot);
-        inner.watch_absent_drivers(&snapshot.control);
+        inner.watch_absent(&snapshot.control);
         Ok(workspace)
     }
 }

@@ -168,7 +168,8 @@ impl Workspace {
         member.arrive().await
     }
 
-    /// Somebody whom the caller knows, for a call or two: they don't show among those who are here.
+    /// Somebody whom the caller knows, for a call or two: they don't show among those who are here, and control
+    /// that they get is free again after [`Limits::grace`] unless they take a seat.
     pub fn visit(&self, participant: Participant) -> Member {
         Member::new(self.clone(), participant)
     }

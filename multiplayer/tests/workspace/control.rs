@@ -143,3 +143,17 @@ async fn control_is_freed_also_when_the_seat_is_given_up_on_a_thread_without_a_r
         until(&mut frames, |body| matches!(body, FrameBody::Control(control) if control.drivers.is_empty()));
     timeout(PATIENCE, freed).await.unwrap();
 }
+
+#[tokio::test]
+async fn control_of_somebody_who_only_called_is_freed_too() {
+    let sandbox = sandbox().await;
+    let workspace = open(&sandbox, ControlPolicy::default()).await;
+    let ada = join(&workspace, "ada").await;
+    let mut frames = ada.frames().unwrap();
+    let caller = workspace.visit(Participant::new(Person::new("caller"), Rights::MEMBER));
+    caller.request_control().await.unwrap();
+    ada.request_control().await.unwrap();
+    let freed =
+        until(&mut frames, |body| matches!(body, FrameBody::Control(control) if control.is_driver("ada")));
+    timeout(PATIENCE, freed).await.unwrap();
+}

@@ -107,3 +107,18 @@ async fn a_hook_answers_on_the_servers_side() {
     ask(&ada, "ask something").await;
     assert!(said(&whole_line(&ada).await).contains("permission: allow-always"));
 }
+
+#[tokio::test]
+async fn what_led_to_a_permission_is_told_before_it() {
+    let sandbox = sandbox().await;
+    let workspace = open(&sandbox, ControlPolicy::default()).await;
+    let ada = join(&workspace, "ada").await;
+    for _ in 0..10 {
+        let mut frames = ada.frames().unwrap();
+        ada.prompt(NewPrompt::new("stream 50; ask something")).await.unwrap();
+        let seen = until(&mut frames, |body| matches!(body, FrameBody::PermissionRequested(_))).await;
+        assert!(said(&seen).ends_with("u50 "), "{}", said(&seen));
+        ada.cancel(None).await.unwrap();
+        until(&mut frames, |body| matches!(body, FrameBody::State(state) if state.prompt.is_some())).await;
+    }
+}
