@@ -82,7 +82,7 @@ impl Processes {
     ///
     /// A connection that broke is made again, within [`Limits::reconnect`](crate::Limits::reconnect), and goes
     /// on after the last sequence. What the server passes over for a slow reader is fetched again; what it no
-    /// longer has is a [`Gap`](LogEvent::Gap). The end is an [`Exited`](LogEvent::Exited), some 100 ms after the
+    /// longer has is a [`Gap`](LogEvent::Gap). The end is an [`Exited`](LogEvent::Exited), some 200 ms after the
     /// process's; what a child of it writes later is not waited for.
     ///
     /// The call is bounded by [`Limits::call`](crate::Limits::call), the stream by the process's life. It ends with

@@ -21,10 +21,15 @@ const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LAST_LOOK: Duration = Duration::from_secs(2);
 /// While output comes the end may be near.
 const BUSY_LOOK: Duration = Duration::from_millis(250);
-/// A process that ended may have left output in its pipe, which the server reads within this.
+/// A process that ended may have left output on its way, and the server tells of the end before it has read
+/// all of that: the end counts once this often in a row nothing came. Each is a call, so that a server that
+/// is busy is given longer.
 const SETTLE: Duration = Duration::from_millis(50);
+const SETTLED: usize = 3;
+/// What a terminal has is read later than what a pipe has.
+const SETTLED_TERMINAL: usize = 6;
 /// So often at most: its children may write on without end.
-const MOST_SETTLES: usize = 20;
+const MOST_SETTLES: usize = 40;
 /// What the server has is sent at once; later than this it was passed over.
 const QUIET: Duration = Duration::from_millis(250);
 
@@ -208,14 +213,17 @@ impl Follower {
     }
 
     async fn settle(&mut self, info: ProcessInfo) -> Result<()> {
+        let enough = if info.tty { SETTLED_TERMINAL } else { SETTLED };
         let mut until = self.processes.newest_sequence(&self.id).await?;
+        let mut settled = 0;
         for _ in 0..MOST_SETTLES {
             sleep(SETTLE).await;
             let now = self.processes.newest_sequence(&self.id).await?;
-            if now == until {
+            settled = if now == until { settled + 1 } else { 0 };
+            until = now;
+            if settled >= enough {
                 break;
             }
-            until = now;
         }
         self.end = End::Ended(Box::new(info), until);
         Ok(())

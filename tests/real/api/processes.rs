@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use futures::StreamExt;
 use sandbox_agent_sdk::api::processes::{
-    ExecRequest, ProcessCreateRequest, ProcessLogsQuery, ProcessLogsStream, ProcessOwner, ProcessRunRequest,
-    ProcessState, TerminalSize,
+    ExecRequest, FollowLogs, LogEvent, ProcessCreateRequest, ProcessLogsQuery, ProcessLogsStream,
+    ProcessOwner, ProcessRunRequest, ProcessState, TerminalSize,
 };
 use sandbox_agent_sdk::{Delivery, ErrorKind};
 
@@ -75,9 +76,17 @@ async fn a_terminal_takes_its_size() {
     let size = TerminalSize { cols: 91, rows: 17 };
     assert_eq!(processes.resize(&id, size).await.unwrap(), size);
     processes.input(&id, "\n").await.unwrap();
-    while !processes.get(&id).await.unwrap().is_exited() {}
-    let logs = processes.logs(&id, &ProcessLogsQuery::new().stream(ProcessLogsStream::Pty)).await.unwrap();
-    let shown: Vec<u8> = logs.entries.iter().flat_map(|entry| entry.bytes().unwrap()).collect();
+    // The server tells of the end before it has all that was shown.
+    let mut logs = processes.follow_logs(&id, FollowLogs::new()).await.unwrap();
+    let mut shown = Vec::new();
+    while let Some(event) = logs.next().await {
+        if let LogEvent::Output(output) = event.unwrap() {
+            assert_eq!(output.stream, ProcessLogsStream::Pty);
+            shown.extend(output.bytes);
+        }
+    }
+    let query = ProcessLogsQuery::new().stream(ProcessLogsStream::Pty);
+    assert!(!processes.logs(&id, &query).await.unwrap().entries.is_empty());
     assert!(String::from_utf8_lossy(&shown).contains("17 91"), "{shown:?}");
 
     let plain = processes.create(&shell("sleep 60")).await.unwrap().id;
