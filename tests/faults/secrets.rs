@@ -9,8 +9,8 @@ use futures::StreamExt;
 use sandbox_agent_sdk::acp_schema::{EnvVariable, HttpHeader, McpServer, McpServerHttp, McpServerStdio};
 use sandbox_agent_sdk::persist::PersistErrorKind;
 use sandbox_agent_sdk::{
-    Error, ErrorKind, From, ListSessionsRequest, Prompt, SandboxAgent, SandboxAgentBuilder, Session,
-    SessionRequest,
+    Delivery, Error, ErrorKind, From, ListSessionsRequest, Prompt, SandboxAgent, SandboxAgentBuilder,
+    Session, SessionRequest,
 };
 use sandbox_agent_testkit::{On, Sandbox};
 use tokio::net::TcpListener;
