@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sandbox_agent_multiplayer::{Error, ErrorKind, Result, Workspace};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::hooks::{SharedAuthorize, SharedHook};
 use super::host::{Host, leave};
@@ -167,7 +167,7 @@ impl Host {
     }
 
     /// The workspace has stopped by itself: its store failed, or somebody else runs it.
-    async fn failed(&self, workspace: Workspace, error: Error) {
+    async fn failed(self: &Arc<Self>, workspace: Workspace, error: Error) {
         tracing::error!(workspace = %self.key.id, %error, "a workspace has stopped");
         self.doors.empty_seats();
         if timeout(self.settings.actor_limits.part, leave(&workspace, false)).await.is_err() {
@@ -176,7 +176,14 @@ impl Host {
         let overtaken = matches!(error.kind(), ErrorKind::Overtaken);
         self.opening.set(Stage::Failed(error, Instant::now()));
         if overtaken {
-            self.engine.sleep();
+            return self.engine.sleep();
+        }
+        // Those who only look on call nothing, and would wait for ever.
+        tokio::select! {
+            () = sleep(AGAIN) => if self.doors.seats() > 0 {
+                self.begin_opening();
+            },
+            () = self.stop.cancelled() => {}
         }
     }
 }

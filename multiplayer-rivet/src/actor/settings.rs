@@ -56,7 +56,8 @@ impl From<SandboxAgentBuilder> for WorkspaceSandbox {
 }
 
 /// The sessions stay in the SDK's own store, which has to be as durable as the actor is; the actor's database
-/// has the line of frames.
+/// has the line of frames. The SDK is the workspace's from then on, which detaches it when the actor sleeps: give
+/// a new one each time.
 impl From<SandboxAgent> for WorkspaceSandbox {
     fn from(sdk: SandboxAgent) -> Self {
         Self { sdk: Sdk::Connected(sdk), session: None }
