@@ -105,8 +105,8 @@ impl SandboxAgentBuilder {
     ///
     /// Another SDK that opens the session gets [`Held`](ErrorKind::Held) with this name, and can
     /// [take it over](SandboxAgent::take_over_session). The name has to be one that no other running SDK
-    /// has, such as host and process: who comes again under a name gets its sessions back at once. The
-    /// session is let go of when it is closed, detached or destroyed, and [`Limits::lease`] (30 s) after
+    /// has, such as host and process: who comes again under a name gets its sessions back at once, and so a second
+    /// one takes them from the first, whose calls then fail with an error that says so. The session is let go of when it is closed, detached or destroyed, and [`Limits::lease`] (30 s) after
     /// the SDK died. Needs a store with [leases](sandbox_agent_persist::SessionLease); an SDK on the
     /// store that holds no sessions is refused those that others hold.
     pub fn holder(mut self, name: impl Into<String>) -> Self {
@@ -154,8 +154,8 @@ impl SandboxAgentBuilder {
         match self.holder.as_deref() {
             Some("") => return Err(Error::invalid("the name of the holder must not be empty")),
             Some(_) if driver.leases().is_none() => {
-                let message =
-                    format!("{driver:?} grants no leases; take a store that does, or set no holder");
+                let store = name_of(&driver);
+                let message = format!("{store} grants no leases; take a store that does, or set no holder");
                 return Err(Error::invalid(message));
             }
             _ => {}
@@ -171,7 +171,8 @@ impl SandboxAgentBuilder {
             return Err(Error::invalid("`Limits::heartbeat` is 0: every connection would count as dead"));
         }
         if self.compact && driver.upkeep().is_none() {
-            let message = format!("{driver:?} folds no events; take a store that does, or don't compact");
+            let store = name_of(&driver);
+            let message = format!("{store} folds no events; take a store that does, or don't compact");
             return Err(Error::invalid(message));
         }
         wait_for_health(&http, self.limits.connect).await?;
@@ -187,6 +188,12 @@ impl SandboxAgentBuilder {
             stop: CancellationToken::new(),
         }))
     }
+}
+
+/// The word that the store's `Debug` output begins with: the rest tells of what it holds.
+fn name_of(driver: &dyn SessionPersistDriver) -> String {
+    let shown = format!("{driver:?}");
+    shown.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default().to_owned()
 }
 
 async fn wait_for_health(http: &Http, limit: Duration) -> Result<()> {

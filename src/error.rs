@@ -3,10 +3,12 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sandbox_agent_persist::{PersistError, PersistErrorKind};
 
 use crate::http::Problem;
+use crate::session::SameName;
 
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -26,6 +28,7 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     delivery: Option<Delivery>,
+    retry_after: Option<Duration>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -51,7 +54,7 @@ pub enum ErrorKind {
         /// Its exit code, where it had one.
         code: Option<i64>,
     },
-    /// The server no longer knows the agent's process. The next call starts a new one.
+    /// The server no longer knows the process. A session's next call starts a new agent.
     ProcessGone,
     /// A limit in time ran out; the message says which.
     TimedOut(Limit),
@@ -62,7 +65,8 @@ pub enum ErrorKind {
         /// The cap in bytes.
         limit: usize,
     },
-    /// The store failed.
+    /// The store failed, or refuses, and the kind says how. Where it is an event that could not be stored, the
+    /// session has ended rather than skip it: resume it once the store is well. `Fenced`: another SDK has the session.
     Persist(PersistErrorKind),
     /// No session has this id.
     SessionNotFound,
@@ -84,7 +88,8 @@ pub enum ErrorKind {
     DuplicatePrompt,
     /// The permission request was answered, or ended with its turn.
     PermissionGone,
-    /// The agent or server sent what the protocol does not allow.
+    /// The agent or server sent what the protocol does not allow, a store broke its contract, or others open the
+    /// same session again and again; the message says which.
     Protocol,
     /// The SDK was closed or detached, or the last handle was dropped.
     Closed,
@@ -106,6 +111,8 @@ pub enum Limit {
     Unconfirmed,
     /// The time that a cancelled turn gets to end by itself.
     Cancel,
+    /// The time of one call to the server that is not about a session.
+    Call,
 }
 
 /// What is known of a message that failed.
@@ -121,7 +128,13 @@ pub enum Delivery {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Arc::new(Inner { kind, message: message.into(), delivery: None, source: None }))
+        Self(Arc::new(Inner {
+            kind,
+            message: message.into(),
+            delivery: None,
+            retry_after: None,
+            source: None,
+        }))
     }
 
     pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
@@ -130,6 +143,10 @@ impl Error {
 
     pub(crate) fn with_delivery(self, delivery: Delivery) -> Self {
         self.change(|inner| inner.delivery = Some(delivery))
+    }
+
+    pub(crate) fn with_retry_after(self, after: Option<Duration>) -> Self {
+        self.change(|inner| inner.retry_after = after)
     }
 
     /// The same error for others than whoever sent the message that it came from.
@@ -168,6 +185,11 @@ impl Error {
     /// Whether the message that failed reached the agent; `None` where nothing was to be sent.
     pub fn delivery(&self) -> Option<Delivery> {
         self.0.delivery
+    }
+
+    /// When the server wants to be asked again, where it said so (`Retry-After`).
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
     }
 
     /// The server's problem document, where it sent one.
@@ -223,6 +245,11 @@ impl fmt::Debug for Error {
 impl From<PersistError> for Error {
     fn from(error: PersistError) -> Self {
         let message = match error.kind() {
+            PersistErrorKind::Fenced
+                if StdError::source(&error).is_some_and(|cause| cause.is::<SameName>()) =>
+            {
+                "another SDK has this one's holder's name, and so the session: give each running SDK a name of its own"
+            }
             PersistErrorKind::Fenced => "another SDK has the session: what this one writes is refused",
             PersistErrorKind::Unavailable => "the session store is unavailable",
             PersistErrorKind::TooLarge => "the session store takes nothing that large",

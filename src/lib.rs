@@ -81,6 +81,7 @@
 //! only, or a client given to [`SandboxAgentBuilder::client`].
 
 mod acp;
+pub mod api;
 mod builder;
 mod client;
 mod error;

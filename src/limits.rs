@@ -36,6 +36,10 @@ pub struct Limits {
     pub(crate) cancel: Duration,
     pub(crate) reconnect: Duration,
     pub(crate) heartbeat: Duration,
+    pub(crate) call: Duration,
+    pub(crate) transfer: Duration,
+    pub(crate) tries: usize,
+    pub(crate) answer_bytes: usize,
     pub(crate) store: Duration,
     pub(crate) lease: Duration,
     pub(crate) queue_bytes: usize,
@@ -60,6 +64,10 @@ impl Default for Limits {
             cancel: Duration::from_secs(10),
             reconnect: Duration::from_secs(60),
             heartbeat: Duration::from_secs(45),
+            call: Duration::from_secs(30),
+            transfer: Duration::from_secs(600),
+            tries: 6,
+            answer_bytes: 64 * MIB,
             store: Duration::from_secs(30),
             lease: Duration::from_secs(30),
             queue_bytes: 64 * MIB,
@@ -111,6 +119,19 @@ impl Limits {
         reconnect: Duration,
         /// How long a connection may be silent before it counts as dead. 45 s: three of the server's heartbeats.
         heartbeat: Duration,
+        /// How long one try of a call may take that is not about a session, such as one of
+        /// [`processes`](crate::SandboxAgent::processes). 30 s: the server answers these at once, or has a
+        /// limit of its own for them, which is added.
+        call: Duration,
+        /// How long a call may take that carries a file or an image, or that installs something. 10 minutes:
+        /// some 64 MiB over a slow line, or an agent with its runtime.
+        transfer: Duration,
+        /// How often an idempotent call is tried. 6: with the pauses between them some 3 s, in which a proxy
+        /// has found its server again. No try begins after [`reconnect`](Self::reconnect).
+        tries: usize,
+        /// The largest answer that is read into memory: a file, an image, the log of a process. 64 MiB: six times
+        /// the log that the server keeps.
+        answer_bytes: usize,
         /// How long a store that is unavailable is tried again before the session fails, and how
         /// long one call of it may take. 30 s: longer than a busy database, shorter than a person waits.
         store: Duration,

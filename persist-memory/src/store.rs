@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sandbox_agent_persist::{
     Cursor, Inserted, ListEventsRequest, ListPage, ListSessionsRequest, Order, PersistError,
-    PersistErrorKind, SessionEvent, SessionRecord, Usage,
+    PersistErrorKind, SessionEvent, SessionRecord, Usage, brief,
 };
 
 use crate::MemoryOptions;
@@ -219,7 +219,8 @@ impl Store {
         let Some((evicted, session)) = idle_longest.and_then(|id| self.remove(&id)) else {
             return Err(too_large(
                 format!(
-                    "session {id:?} is one more than the {limit} that the store may hold, and none is idle"
+                    "session {} is one more than the {limit} that the store may hold, and none is idle",
+                    brief(id)
                 ),
                 "max_sessions",
             ));
@@ -240,7 +241,7 @@ impl Store {
             Some((id, _)) => self.evict_oldest(&id.clone()),
             None => {
                 return Err(too_large(
-                    format!("a running turn holds all {limit} events that session {id:?} may have"),
+                    format!("a running turn holds all {limit} events that session {} may have", brief(id)),
                     "max_events_per_session",
                 ));
             }

@@ -16,6 +16,10 @@ impl SandboxAgent {
     /// A page of the store's sessions, all or those that a
     /// [filter](sandbox_agent_persist::SessionFilter) picks. Bounded by [`Limits::store`](crate::Limits::store).
     ///
+    /// A record that can't be read, as in an encrypted store of which a key is missing, stops the list:
+    /// [`unreadable`](crate::persist::PersistError::unreadable) of the error's cause names its session, and has the
+    /// cursor to go on behind it. [`delete_session`](Self::delete_session) deletes it all the same.
+    ///
     /// ```no_run
     /// use sandbox_agent_sdk::persist::SessionFilter;
     /// use sandbox_agent_sdk::{ListSessionsRequest, SandboxAgent};
@@ -99,8 +103,9 @@ impl SandboxAgent {
                 core.hold(Claim::Free).await?;
                 *slot = None;
                 let claimed = core.claim_left_behind().await;
-                core.shut_down(true).await;
-                claimed?;
+                // What could not be stored would be deleted.
+                let parted = core.shut_down(true).await;
+                claimed.and(parted.process)?;
             }
             let driver = store.driver();
             Ok(store.call(|| driver.delete_session(&id)).await?)

@@ -7,16 +7,18 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sandbox_agent_persist::{ListEventsRequest, SessionRecord, envelope};
+use sandbox_agent_persist::{ListEventsRequest, SessionRecord};
 use serde_json::json;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::api::Api;
 use crate::builder::SandboxAgentBuilder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::Metrics;
 use crate::session::{
     Claim, Opened, Parts, PermissionPolicy, Session, SessionCore, SessionRequest, Setup, Wish, now_ms,
+    readable,
 };
 
 /// A sandbox-agent server, and the sessions that this process has on it.
@@ -25,13 +27,14 @@ use crate::session::{
 ///
 /// | call | agent processes | sessions in the store | waits for |
 /// | --- | --- | --- | --- |
-/// | [`close`](Self::close) | ended | stay, to be resumed | what was received is stored; processes 2 s |
+/// | [`close`](Self::close) | ended, but for those that another SDK took over | stay, to be resumed | what was received is stored; processes 2 s |
 /// | [`detach`](Self::detach), or dropping the last handle | go on | stay, to be resumed | what was received is stored |
 /// | [`close_session`](Self::close_session), [`detach_session`](Self::detach_session) | the same, for one session | stay, to be resumed | the same |
 /// | [`destroy_session`](Self::destroy_session) | that one is ended | that one is marked destroyed | the same |
 /// | [`delete_session`](Self::delete_session) | that one is ended | that one is gone, with its events | the same |
 ///
-/// A running turn ends with [`Closed`](ErrorKind::Closed) in all of them.
+/// A running turn ends with [`Closed`](ErrorKind::Closed) in all of them. Each does all that it can, also where the store
+/// fails, and then returns an error that says what was not stored, or which process goes on: see [`close`](Self::close).
 #[derive(Clone)]
 pub struct SandboxAgent {
     shared: Arc<Shared>,
@@ -70,6 +73,11 @@ impl SandboxAgent {
     /// Sets token, store, headers, HTTP client and limits before connecting.
     pub fn builder(url: impl Into<String>) -> SandboxAgentBuilder {
         SandboxAgentBuilder::new(url)
+    }
+
+    pub(crate) fn api(&self) -> Api {
+        let Parts { http, limits, runtime, stop, .. } = self.shared.parts.clone();
+        Api { http, limits, runtime, stop, _guard: self.guard.clone() }
     }
 
     pub(crate) fn new(parts: Parts) -> Self {
@@ -211,7 +219,7 @@ impl SandboxAgent {
             *slot = Some(core);
             return Ok(opened);
         }
-        core.shut_down(true).await;
+        log(&core, core.shut_down(true).await.process);
         if let Err(error) = self.undo(&core).await {
             tracing::warn!(session = %core.id, %error, "events of a session that was not created stay in the store");
         }
@@ -318,17 +326,6 @@ impl SandboxAgent {
     }
 }
 
-/// An error of a record that only a layer can read: without that, its session would be spoilt.
-fn readable(record: SessionRecord) -> Result<SessionRecord> {
-    if !record.extra.contains_key(envelope::ENCRYPTED) {
-        return Ok(record);
-    }
-    let id = &record.id;
-    Err(Error::invalid(format!(
-        "session {id:?} is encrypted; open the store through the `EncryptedDriver` that has its key"
-    )))
-}
-
 fn not_found(id: &str) -> Error {
     Error::new(ErrorKind::SessionNotFound, format!("the store has no session {id:?}; create it"))
 }
@@ -336,7 +333,15 @@ fn not_found(id: &str) -> Error {
 /// Ends the process of a session that has ended itself, because its store failed.
 fn replace(slot: &mut Option<Arc<SessionCore>>) {
     if let Some(core) = slot.take() {
-        core.runtime.clone().spawn(async move { core.shut_down(true).await });
+        // That the store failed, whoever used the session was told.
+        core.runtime.clone().spawn(async move { log(&core, core.shut_down(true).await.process) });
+    }
+}
+
+/// Tells of an end that nobody waits for.
+fn log(core: &SessionCore, parted: Result<()>) {
+    if let Err(error) = parted {
+        tracing::warn!(session = %core.id, %error, "the session could not be ended as it should be");
     }
 }
 

@@ -3,8 +3,8 @@
 mod render;
 
 use std::fmt;
+use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::stream::{self, BoxStream};
@@ -15,6 +15,7 @@ use sandbox_agent_persist::{
 
 use self::render::Renderer;
 use crate::error::{Error, ErrorKind, Result};
+use crate::session::readable;
 
 /// So few events are read at once that they fit into memory, where they are large.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
@@ -25,7 +26,7 @@ const PAGE: usize = 256;
 ///
 /// A stream of pieces of text, read page by page: put together, they are the document. It ends
 /// with the newest event that was stored when its turn came to be read. Needs neither a server nor an SDK, only the
-/// store. Any error is the last item; each call of the store lasts as long as the store takes, and dropping the
+/// store: `store` is anything that points to one, a reference or an `Arc`. Any error is the last item; each call of the store lasts as long as the store takes, and dropping the
 /// stream is safe. For a copy that loses nothing there is JSON Lines: see [`persist`](crate::persist).
 ///
 /// ```
@@ -36,17 +37,21 @@ const PAGE: usize = 256;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = MemorySessionPersistDriver::new();
 /// store.update_session(SessionRecord::new("default", "claude", 0)).await?;
-/// let document: String = Markdown::of(store, "default").try_collect().await?;
+/// let document: String = Markdown::of(&store, "default").try_collect().await?;
 /// assert!(document.starts_with("# default"));
 /// # Ok(()) }
 /// ```
-pub struct Markdown(BoxStream<'static, Result<String>>);
+pub struct Markdown<'a>(BoxStream<'a, Result<String>>);
 
-impl Markdown {
-    /// The session with this id; an error [`SessionNotFound`](ErrorKind::SessionNotFound) where the store has no record of it.
-    pub fn of(store: impl SessionPersistDriver, session_id: impl Into<String>) -> Self {
+impl<'a> Markdown<'a> {
+    /// The session with this id; an error [`SessionNotFound`](ErrorKind::SessionNotFound) where the store has no record of it,
+    /// and [`InvalidInput`](ErrorKind::InvalidInput) where it is encrypted, and the store not read through the layer that has its key.
+    pub fn of<P>(store: P, session_id: impl Into<String>) -> Self
+    where
+        P: Deref<Target: SessionPersistDriver> + Send + Sync + 'a,
+    {
         let reader = Reader {
-            store: Arc::new(store),
+            store,
             session_id: session_id.into(),
             after: None,
             page: FIRST_PAGE,
@@ -64,7 +69,7 @@ impl Markdown {
     }
 }
 
-impl Stream for Markdown {
+impl Stream for Markdown<'_> {
     type Item = Result<String>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -72,7 +77,7 @@ impl Stream for Markdown {
     }
 }
 
-impl fmt::Debug for Markdown {
+impl fmt::Debug for Markdown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Markdown")
     }
@@ -84,8 +89,8 @@ enum At {
     End,
 }
 
-struct Reader {
-    store: Arc<dyn SessionPersistDriver>,
+struct Reader<P> {
+    store: P,
     session_id: String,
     after: Option<u64>,
     page: usize,
@@ -93,7 +98,10 @@ struct Reader {
     state: At,
 }
 
-impl Reader {
+impl<P> Reader<P>
+where
+    P: Deref<Target: SessionPersistDriver>,
+{
     async fn next(&mut self) -> Result<Option<String>> {
         match self.state {
             At::Head => {
@@ -102,7 +110,7 @@ impl Reader {
                     let id = &self.session_id;
                     Error::new(ErrorKind::SessionNotFound, format!("the store has no session {id:?}"))
                 })?;
-                Ok(Some(render::head(&record)))
+                Ok(Some(render::head(&readable(record)?)))
             }
             At::Events => self.events().await,
             At::End => Ok(None),

@@ -7,7 +7,7 @@ use sandbox_agent_persist::{
     ListEventsRequest, PersistError, PersistErrorKind, Sender, SessionEvent, SessionRecord,
 };
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::follow::Following;
@@ -340,34 +340,6 @@ impl SessionCore {
 
     pub(crate) fn permissions_changed(&self) {
         self.state.change(|facts| facts.permissions = self.permissions.len());
-    }
-
-    /// Stores what was received and ends the tasks; with `kill` it ends the process too.
-    pub(crate) async fn shut_down(&self, kill: bool) {
-        let kill = kill && self.may_end_process().await;
-        // Also of a session whose store failed: its process lives.
-        let lives = |link: &Arc<Link>| !link.death().is_some_and(|error| error.is_agent_gone());
-        let link = self.link().filter(|link| kill && lives(link));
-        self.queue.close();
-        if let Some(link) = &link {
-            link.bury(&self.end_error());
-        }
-        let end = async {
-            if let Some(link) = &link {
-                self.note_end_of(link, "closed").await;
-            }
-            self.stop.cancel();
-            let mut mark = self.tail.watch();
-            let ended = mark.wait_for(|mark| mark.end.is_some());
-            let _ = timeout(self.limits.store, ended).await;
-        };
-        let delete = async {
-            if let Some(link) = &link {
-                link.delete().await;
-            }
-        };
-        futures::join!(end, delete);
-        self.let_go().await;
     }
 
     /// Nothing panics while it holds the lock, and each field is whole at every step.

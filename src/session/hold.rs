@@ -99,13 +99,18 @@ impl SessionCore {
     }
 
     /// Whether its process is this SDK's to end. Somebody who took the session over goes on with it,
-    /// and where that can't be known, it may be so.
-    pub(crate) async fn may_end_process(&self) -> bool {
+    /// and where that can't be known, which is an error, it may be so.
+    pub(crate) async fn may_end_process(&self) -> Result<bool> {
         let held = self.hold.held.lock().await.clone();
-        match held {
-            Some(held) => self.renew(&held.lease).await.is_ok(),
-            None if self.holder.is_some() => false,
-            None => self.check_held().await.is_ok(),
+        let ours = match held {
+            Some(held) => self.renew(&held.lease).await.map(drop),
+            None if self.holder.is_some() => return Ok(false),
+            None => self.check_held().await,
+        };
+        match ours {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_fenced() || matches!(error.kind(), ErrorKind::Held { .. }) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

@@ -190,7 +190,7 @@ impl Running<'_> {
                     ),
                 )
                 .with_delivery(self.delivery().await);
-                if core.may_end_process().await {
+                if matches!(core.may_end_process().await, Ok(true)) {
                     core.end_process(link, &error, "cancelled").await;
                 }
                 Err(error)

@@ -1,14 +1,18 @@
 //! What a session is found by: what its agent says of it, and what its users do.
 
+use std::sync::Arc;
+
 use futures::StreamExt;
 use sandbox_agent_sdk::persist::SessionFilter;
 use sandbox_agent_sdk::{
     ErrorKind, From, ListEventsRequest, ListSessionsRequest, MemorySessionPersistDriver, SandboxAgent,
     SessionPersistDriver, SessionState,
 };
+use tokio::time::timeout;
 
-use crate::support::request;
-use crate::{eventually, first, limits, sandbox, sdk_on};
+use crate::support::store::{GatedStore, Operation};
+use crate::support::{begun, request};
+use crate::{PATIENCE, eventually, first, limits, sandbox, sdk_on};
 
 const TITLED: &str = r#"notify session/update {"update":{"sessionUpdate":"session_info_update","title":"Mend the login"}}; say done"#;
 
@@ -119,17 +123,22 @@ async fn a_session_that_was_deleted_is_brought_back_by_nobody_who_still_has_it()
             }
         }
     };
-    not_found(tokio::time::timeout(crate::PATIENCE, told).await.unwrap());
+    not_found(timeout(PATIENCE, told).await.unwrap());
     assert!(reads.next().await.is_none());
 }
 
 #[tokio::test]
 async fn a_session_is_idle_once_its_turn_is_over() {
     let sandbox = sandbox().await;
-    let (_driver, _sdk, session) = first(&sandbox).await;
-    for _ in 0..20 {
-        session.prompt("say hello").await.unwrap();
-        assert_eq!(*session.state().borrow(), SessionState::Idle);
-        assert!(session.running_turn().is_none());
-    }
+    let driver = Arc::new(GatedStore::keeping_all());
+    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    let mut turn = session.prompt("say begun; think 20; say over");
+    begun(&mut turn).await;
+    // However long it takes to note when that was.
+    let mut noting = driver.hold(Operation::UpdateSession);
+    timeout(PATIENCE, turn).await.unwrap().unwrap();
+    timeout(PATIENCE, noting.reached()).await.unwrap();
+    assert_eq!(*session.state().borrow(), SessionState::Idle);
+    assert!(session.running_turn().is_none());
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use sandbox_agent_persist_rivet_json::{RivetJsonOptions, RivetJsonSessionPersistDriver};
 use sandbox_agent_sdk::acp_schema::StopReason;
+use sandbox_agent_sdk::persist::PersistErrorKind;
 use sandbox_agent_sdk::{
     Delivery, ErrorKind, From, Limits, MemorySessionPersistDriver, PermissionReply, ResumeOutcome,
     SandboxAgent, SessionPersistDriver, SessionState,
@@ -12,7 +14,7 @@ use sandbox_agent_sdk::{
 use sandbox_agent_testkit::Sandbox;
 use tokio::time::timeout;
 
-use crate::support::store::GatedStore;
+use crate::support::store::{GatedStore, Operation};
 use crate::support::{assert_sound, begun, recorded, request, said};
 use crate::{PATIENCE, eventually, limits, sandbox, server};
 
@@ -167,6 +169,60 @@ async fn who_comes_again_under_its_name_has_its_sessions_at_once() {
     after.resume_session("one").await.unwrap().session.prompt("say again").await.unwrap();
     let refused = timeout(PATIENCE, session.prompt("say no")).await.unwrap().unwrap_err();
     assert!(refused.is_fenced(), "{refused:?}");
+    // Should it run after all, it is told why, now and whenever it is asked.
+    assert!(refused.to_string().contains("a name of its own"), "{refused}");
+    let cause = std::error::Error::source(&refused).unwrap().to_string();
+    assert!(cause.contains("\"one\"") && cause.contains("\"a\""), "{cause}");
+    let lease = session.lease().await.unwrap().unwrap();
+    assert_eq!(lease.holder, "a");
+    before.close().await.unwrap();
+    assert_eq!(sandbox.servers().len(), 1, "the process is the other one's");
+}
+
+#[tokio::test]
+async fn an_idle_sdk_whose_name_another_one_has_learns_of_it_by_its_next_renewal() {
+    let sandbox = sandbox().await;
+    let driver = MemorySessionPersistDriver::new();
+    let short = limits().lease(Duration::from_millis(300));
+    let before = node_within(&sandbox, driver.clone(), "a", short).await;
+    let session = before.create_session(request("one")).await.unwrap();
+    let mut seen = session.events(From::Now);
+    let after = node(&sandbox, driver, "a").await;
+    after.resume_session("one").await.unwrap();
+    let told = timeout(PATIENCE, async { while seen.next().await.unwrap().is_ok() {} });
+    told.await.unwrap();
+    let refused = session.prompt("say no").await.unwrap_err();
+    assert!(refused.to_string().contains("a name of its own"), "{refused}");
+}
+
+#[tokio::test]
+async fn whoever_was_taken_over_by_another_name_is_told_nothing_of_names() {
+    let sandbox = sandbox().await;
+    let driver = MemorySessionPersistDriver::new();
+    let (a, b) = (node(&sandbox, driver.clone(), "a").await, node(&sandbox, driver, "b").await);
+    let session = a.create_session(request("one")).await.unwrap();
+    b.take_over_session("one").await.unwrap();
+    let refused = timeout(PATIENCE, session.prompt("say no")).await.unwrap().unwrap_err();
+    assert!(refused.is_fenced() && !refused.to_string().contains("name"), "{refused}");
+}
+
+#[tokio::test]
+async fn close_says_when_a_process_goes_on_because_nobody_knows_whose_it_is() {
+    let sandbox = sandbox().await;
+    let driver = Arc::new(GatedStore::leasing());
+    let a = node(&sandbox, driver.clone(), "a").await;
+    let session = a.create_session(request("one")).await.unwrap();
+    let process = server(&session);
+    driver.fail(Operation::Lease, PersistErrorKind::Other);
+    let error = a.close().await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Persist(PersistErrorKind::Other), "{error:?}");
+    assert!(error.to_string().contains("\"one\" goes on"), "{error}");
+    assert!(sandbox.servers().contains(&process));
+
+    // The way out that it names.
+    driver.open();
+    node(&sandbox, driver, "a").await.close_session("one").await.unwrap();
+    assert!(!sandbox.servers().contains(&process));
 }
 
 #[tokio::test]
@@ -189,6 +245,10 @@ async fn a_store_without_leases_holds_nothing() {
     let refused =
         SandboxAgent::builder(sandbox.url()).persist(store).holder("a").connect().await.unwrap_err();
     assert_eq!(*refused.kind(), ErrorKind::InvalidInput);
+    let actor = RivetJsonSessionPersistDriver::in_process(RivetJsonOptions::new());
+    let refused =
+        SandboxAgent::builder(sandbox.url()).persist(actor).holder("a").connect().await.unwrap_err();
+    assert!(refused.to_string().starts_with("RivetJsonSessionPersistDriver grants no leases;"), "{refused}");
     let none = SandboxAgent::builder(sandbox.url()).connect().await.unwrap();
     let refused = none.take_over_session("one").await.unwrap_err();
     assert_eq!(*refused.kind(), ErrorKind::InvalidInput);

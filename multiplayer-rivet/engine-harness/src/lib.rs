@@ -21,6 +21,7 @@
 
 mod actors;
 mod engine;
+mod idle;
 mod play;
 mod ports;
 mod runner;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 pub use actors::Actors;
 pub use engine::{Engine, PROGRAM};
+pub use idle::{IdleActors, with_idle_actors};
 pub use play::{play, play_within};
 pub use runner::Runner;
 

@@ -1,4 +1,4 @@
-//! The actor's database. All that the store knows of the actor runtime is in this file.
+//! The actor's database. All that the store knows of it, but for its tables, is in this file.
 
 use std::fmt;
 
@@ -108,21 +108,31 @@ impl Database {
 
     fn failed(&self, error: anyhow::Error) -> PersistError {
         let rivet = RivetError::extract(&error);
-        // What no second try changes; all else is a queue that is full or a connection that broke.
-        let for_good = ["remote_execution_failed", "invalid_bind_parameter", "not_configured", "unavailable"];
         let (kind, way_out) = match (rivet.group(), rivet.code()) {
             ("sqlite", "unavailable" | "not_configured") => (
                 PersistErrorKind::Other,
                 "give the actor `ActorConfig::remote_sqlite`, or the runtime its feature `sqlite-local`",
             ),
-            ("sqlite", code) if for_good.contains(&code) => {
-                (PersistErrorKind::Other, "see the cause; nothing was changed")
+            ("sqlite", "invalid_bind_parameter") => (PersistErrorKind::Other, NOTHING_CHANGED),
+            // The engine tells what SQLite refused and what its storage could not do under one code.
+            ("sqlite", "remote_execution_failed") if is_refusal(rivet.message()) => {
+                (PersistErrorKind::Other, NOTHING_CHANGED)
             }
+            // A queue that is full, a connection that broke, a storage that is late.
             _ => (PersistErrorKind::Unavailable, "try again"),
         };
         let message = format!("the database of actor {}: {}; {way_out}", self.actor_id, rivet.message());
         PersistError::new(kind, message).with_source(error)
     }
+}
+
+const NOTHING_CHANGED: &str = "nothing was changed, and trying again does not help";
+
+/// Whether no second try helps. Anything else is tried again in vain at worst.
+fn is_refusal(message: &str) -> bool {
+    ["failed to prepare", "constraint failed", "bind params", "malformed"]
+        .iter()
+        .any(|sign| message.contains(sign))
 }
 
 impl fmt::Debug for Database {

@@ -21,10 +21,12 @@ use super::{events, fold, insert, limits, schema, sessions};
 /// Where the [actor's state](https://docs.rs/sandbox-agent-persist-rivet-actor) has room for the newest
 /// events of a session, this has room for all of them.
 ///
-/// What a call returned for is in the engine's storage: it is there when the actor wakes anywhere, and
-/// after its process died. An insert is one request to the engine, whatever number of events it has up to
-/// 4 MiB; a page is one up to 2,000 events and 4 MiB. The tables are named `sandbox_agent_…`, beside those of
-/// the runtime and of your own.
+/// What a call returned for is in the engine's storage: it is there when the actor wakes anywhere, and after
+/// its process or the engine's died. What the death of a machine leaves is up to where the engine stores: one
+/// that stores on its own disk hands each write to the system, and syncs them later.
+///
+/// An insert is one request to the engine, whatever number of events it has up to 4 MiB; a page is one up to
+/// 2,000 events and 4 MiB. The tables are named `sandbox_agent_…`, beside those of the runtime and of your own.
 ///
 /// An event or a record may have 16 MiB, and 16 KiB of ids; a larger one is a `TooLarge` error.
 ///

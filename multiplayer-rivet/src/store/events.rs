@@ -11,7 +11,7 @@ const BEFORE: &str = "AND event_index <= coalesce((SELECT iif(folded_from < ?5, 
     FROM sandbox_agent_events WHERE session_id = ?1 AND event_index >= ?5 ORDER BY event_index LIMIT 1), ?5 - 1)";
 
 /// The first events within the bounds, as many as go together, with the number of all that were asked for.
-fn list_sql(order: Order, before: bool) -> String {
+pub(super) fn list_sql(order: Order, before: bool) -> String {
     let direction = match order {
         Order::Ascending => "ASC",
         Order::Descending => "DESC",

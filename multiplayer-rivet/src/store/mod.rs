@@ -10,6 +10,8 @@ mod followers;
 mod insert;
 mod limits;
 mod pieces;
+#[cfg(test)]
+mod plans;
 mod rows;
 mod schema;
 mod sessions;

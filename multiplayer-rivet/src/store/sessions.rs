@@ -77,7 +77,7 @@ pub(super) async fn delete(database: &Database, id: &str) -> Result<(), PersistE
 
 /// The first records behind the cursor that have what is asked of columns, as many as go together, with
 /// the number of all that were asked for.
-fn list_sql(order: Order, cursor: bool) -> String {
+pub(super) fn list_sql(order: Order, cursor: bool) -> String {
     let (beyond, direction) = match order {
         Order::Ascending => (">", "ASC"),
         Order::Descending => ("<", "DESC"),

@@ -5,16 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rivetkit_core::ActorContext;
+use sandbox_agent_engine_harness::{IdleActors, with_idle_actors};
 use sandbox_agent_multiplayer_rivet::RivetSqlSessionPersistDriver;
 use sandbox_agent_persist::conformance::{Harness, run_all};
 use sandbox_agent_persist::{Capabilities, SessionPersistDriver, async_trait};
 use tokio::sync::Mutex;
 
-use crate::harness::{Actors, with_actors};
-
 /// An actor for each case.
 struct Fresh {
-    actors: Arc<Actors>,
+    actors: Arc<IdleActors>,
     key: String,
     actor: Mutex<Option<ActorContext>>,
 }
@@ -45,7 +44,7 @@ impl Harness for Fresh {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 #[ignore = "needs the engine at RIVET_ENGINE_BIN"]
 async fn it_keeps_the_contract() {
-    with_actors(Duration::from_secs(300), |actors| async move {
+    with_idle_actors(Duration::from_secs(300), |actors| async move {
         let actors = Arc::new(actors);
         let cases = AtomicUsize::new(0);
         let report = run_all(|| Fresh {

@@ -2,4 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod conformance;
-mod harness;
+mod kit;
+mod sizes;
+mod survival;

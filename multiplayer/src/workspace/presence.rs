@@ -56,8 +56,7 @@ impl Inner {
             return;
         }
         let (inner, id) = (self.clone(), person.id.clone());
-        // A seat is given up by dropping it, where nothing can be awaited; outside a runtime nothing runs any more.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        // A seat is given up by dropping it, on whatever thread, where nothing can be awaited.
         self.tasks.spawn_on(
             async move {
                 if let Err(error) = inner.show_presence().await {
@@ -65,7 +64,7 @@ impl Inner {
                 }
                 inner.free_what_is_left(&id).await;
             },
-            &runtime,
+            &self.runtime,
         );
     }
 

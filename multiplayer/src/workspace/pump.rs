@@ -15,14 +15,14 @@ use crate::line::Run;
 const EVENTS: usize = 256;
 const BYTES: usize = 1024 * 1024;
 
-pub(super) async fn run(inner: Arc<Inner>, session: Session) {
+pub(super) async fn run(inner: Arc<Inner>, session: Session, number: u64) {
     let id = session.id().to_owned();
     if let Err(error) = Pump::new(&inner, &session).run().await {
         // Where the line has ended, whoever subscribes is told so.
         tracing::debug!(session = %id, %error, "a session's events go no further");
     }
     let mut sessions = inner.sessions();
-    if !inner.stop.is_cancelled() {
+    if sessions.get(&id).is_some_and(|adopted| adopted.number == number) {
         sessions.remove(&id);
     }
 }
@@ -134,7 +134,7 @@ impl Inner {
         if same {
             return Ok(());
         }
-        self.line.append(FrameBody::State(self.state_of(session, state))).await.map(drop)
+        self.line.append(FrameBody::State(Box::new(self.state_of(session, state)))).await.map(drop)
     }
 
     pub(super) fn state_of(&self, session: &Session, state: Activity) -> State {

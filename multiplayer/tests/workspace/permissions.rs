@@ -12,7 +12,7 @@ use crate::{ask, builder, join, open, over, said, sandbox, until, whole_line};
 async fn requested(frames: &mut Frames) -> PermissionRequested {
     let seen = until(frames, |body| matches!(body, FrameBody::PermissionRequested(_))).await;
     match &seen.last().unwrap().body {
-        FrameBody::PermissionRequested(asked) => asked.clone(),
+        FrameBody::PermissionRequested(asked) => *asked.clone(),
         _ => unreachable!(),
     }
 }
