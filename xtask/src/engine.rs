@@ -1,14 +1,18 @@
-//! The actor engine, from npm, and the tests of the packages whose actors run in it.
+//! The actor engine, from npm, and what runs in it: the tests, examples and bench of the packages for actors.
 
 use std::env::consts::{ARCH, OS};
+use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::command;
 use crate::npm::Pinned;
+use crate::parts::scripted_agent;
+use crate::sandbox::AGENT;
 use crate::server::{is_version, make_executable};
 use crate::workspace::Workspace;
+use crate::{command, server};
 
 const ENGINE: Pinned = Pinned {
     manifest: include_str!("../engine/package.json"),
@@ -20,18 +24,22 @@ const PACKAGE: &str = "@rivetkit/engine-cli-linux-x64-musl";
 const VARIABLE: &str = "RIVET_ENGINE_BIN";
 /// A workspace of its own, below this one.
 const ACTORS: &str = "multiplayer-rivet";
+/// The engine's JavaScript client, which the bench has beside ours, and the program that uses it.
+const CLIENT: Pinned = Pinned {
+    manifest: include_str!("../../multiplayer-rivet/bench/javascript/package.json"),
+    lock: include_str!("../../multiplayer-rivet/bench/javascript/package-lock.json"),
+};
+const WATCH: &str = include_str!("../../multiplayer-rivet/bench/javascript/watch.mjs");
+/// Where the bench looks for them.
+const CLIENT_VARIABLE: &str = "RIVETKIT_JS";
+const BENCH: (&str, &str) = ("sandbox-agent-multiplayer-rivet-bench", "actors");
 
-/// Checks its packages as the gate does the others, and runs their tests in the engine.
+/// Checks its packages as the gate does the others, and runs their tests and examples in the engine.
 pub(crate) fn part(workspace: &Workspace) -> Result<()> {
     let engine = installed(workspace)?;
     let cargo = |args: &[&str]| {
-        let mut cargo = command::cargo();
-        cargo
-            .current_dir(workspace.root().join(ACTORS))
-            // Its features are others, so that it would build again what this workspace has built.
-            .env("CARGO_TARGET_DIR", workspace.metadata.target_directory.join("actors"))
-            .env(VARIABLE, &engine)
-            .args(args);
+        let mut cargo = cargo(workspace);
+        cargo.env(VARIABLE, &engine).args(args);
         cargo
     };
     let strict = ["--", "-D", "warnings"];
@@ -40,9 +48,49 @@ pub(crate) fn part(workspace: &Workspace) -> Result<()> {
     command::run(&mut cargo(&[&clippy[..], &strict].concat()))?;
     let doc = ["doc", "--locked", "--workspace", "--no-deps"];
     command::run(cargo(&doc).env("RUSTDOCFLAGS", "-D warnings"))?;
+    // The tests of examples and hosts run them as programs.
+    command::run(&mut cargo(&["build", "--locked", "--workspace", "--bins", "--examples"]))?;
+    let (server, agent) = (server::installed(workspace)?, scripted_agent(&[])?);
     let test = ["test", "--locked", "--workspace"];
-    command::run(&mut cargo(&[&test[..], &["--lib", "--tests", "--", "--include-ignored"]].concat()))?;
+    let all = ["--lib", "--tests", "--", "--include-ignored"];
+    let mut tests = cargo(&[&test[..], &all].concat());
+    command::run(tests.env("SANDBOX_AGENT_BIN", server).env("SCRIPTED_ACP_AGENT_BIN", agent))?;
     command::run(&mut cargo(&[&test[..], &["--doc"]].concat()))
+}
+
+/// The half of the bench `multiplayer` that needs the engine, on this sandbox.
+pub(crate) fn bench(workspace: &Workspace, sandbox: &str, args: &[String]) -> Result<()> {
+    let (package, name) = BENCH;
+    let mut build = cargo(workspace);
+    let program =
+        command::built(name, build.args(["build", "--locked", "--release", "-p", package, "--bin", name]))?;
+    let mut bench = Command::new(program);
+    bench
+        .env("SANDBOX_AGENT_URL", sandbox)
+        .env("SANDBOX_AGENT_AGENT", AGENT)
+        .env(VARIABLE, installed(workspace)?)
+        .env(CLIENT_VARIABLE, client_installed(workspace)?);
+    command::run(bench.args(args))
+}
+
+/// Cargo in the workspace of what runs on the engine.
+fn cargo(workspace: &Workspace) -> Command {
+    let mut cargo = command::cargo();
+    cargo
+        .current_dir(workspace.root().join(ACTORS))
+        // Its features are others, so that it would build again what this workspace has built.
+        .env("CARGO_TARGET_DIR", workspace.metadata.target_directory.join("actors"));
+    cargo
+}
+
+/// The folder with the engine's JavaScript client, installed if it isn't there yet.
+fn client_installed(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.tools().join("rivetkit");
+    if !CLIENT.is_installed(&folder) {
+        CLIENT.install(&folder).context("the engine's JavaScript client comes from npm")?;
+    }
+    fs::write(folder.join("watch.mjs"), WATCH)?;
+    Ok(folder)
 }
 
 /// The engine's program, installed at the pinned version if it isn't there yet.

@@ -27,7 +27,11 @@ const PARTS: [Part; 9] = [
     Part { name: "examples", what: "every example, against the real server", run: examples::run },
     Part { name: "chaos", what: "20 seeds of faults, on the real server", run: chaos::gate },
     Part { name: "fuzz", what: "every fuzz target, 10 s each", run: fuzz::part },
-    Part { name: "actors", what: "the packages for actors, in the real engine", run: engine::part },
+    Part {
+        name: "actors",
+        what: "the packages and examples for actors, in the real engine",
+        run: engine::part,
+    },
     Part { name: "trees", what: "what each package may depend on", run: trees::run },
 ];
 
