@@ -1,13 +1,37 @@
-//! JSON text as a value, also where only text can say it.
+//! JSON text as a value for clients in JavaScript, also where only text can say it.
 
 use sandbox_agent_multiplayer::{Error, ErrorKind, Result};
 use serde_json::Value;
 
-/// The value of a JSON text. Half of a surrogate pair, which no value can have, becomes U+FFFD.
+/// What every number of JavaScript has exactly.
+const EXACT: u64 = 1 << 53;
+
+/// The value of a JSON text. Half of a surrogate pair, which no value can have, becomes U+FFFD. An integer
+/// of more than 32 bits that a number of JavaScript has exactly becomes such: as CBOR's it would be a `BigInt`
+/// there.
 pub(crate) fn value(text: &str) -> Result<Value> {
-    serde_json::from_str(text)
+    let mut value = serde_json::from_str(text)
         .or_else(|_| serde_json::from_str(&without_halves(text)))
-        .map_err(|error| Error::new(ErrorKind::Protocol, "an answer is no JSON").with_source(error))
+        .map_err(|error| Error::new(ErrorKind::Protocol, "an answer is no JSON").with_source(error))?;
+    without_long_integers(&mut value);
+    Ok(value)
+}
+
+/// As deep as the parser lets a text be, which is 128 levels.
+fn without_long_integers(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(without_long_integers),
+        Value::Object(members) => members.values_mut().for_each(without_long_integers),
+        Value::Number(number) => {
+            let size = number.as_i64().map(i64::unsigned_abs).or_else(|| number.as_u64());
+            if size.is_some_and(|size| size > u64::from(u32::MAX) && size <= EXACT)
+                && let Some(float) = number.as_f64().and_then(serde_json::Number::from_f64)
+            {
+                *number = float;
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
 }
 
 /// The text with U+FFFD in the place of each `\uD800` to `\uDFFF` that has no other half.
@@ -46,6 +70,15 @@ fn unit(text: &str) -> Option<u16> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn integers_are_what_javascript_has_for_numbers() {
+        let text = r#"{"at":1700000000000,"small":[7,-7,4294967295],"large":9007199254740993,"half":0.5}"#;
+        let read = value(text).unwrap();
+        assert!(read["at"].is_f64() && read["at"] == 1_700_000_000_000f64);
+        assert_eq!(read["small"], serde_json::json!([7, -7, 4_294_967_295u64]));
+        assert!(read["large"].is_u64() && read["half"] == 0.5);
+    }
 
     #[test]
     fn halves_of_pairs_are_replaced_and_all_else_stays() {

@@ -3,6 +3,7 @@
 //! [`RivetSqlSessionPersistDriver`] keeps the sessions of an actor in the actor's own database.
 
 mod actor;
+mod cbor;
 mod client;
 mod json;
 mod mirror;

@@ -47,8 +47,7 @@ pub enum Call {
         /// `once`, `always`, `reject`, or the id of one of its options.
         reply: String,
     },
-    /// Frames that are stored: a page `{"frames": […], "last": 17}`, as many as fit. One that does not fit
-    /// alone is there [by its number](Frame::json_within).
+    /// Frames that are stored: a page `{"frames": […], "last": 17}`, as many as fit.
     GetSequencedEvents {
         /// After this frame; 0 is before the first.
         since: u64,
@@ -153,13 +152,8 @@ pub struct Page {
 }
 
 impl Page {
-    /// The page as it travels.
-    pub fn json(&self) -> Box<RawValue> {
-        self.json_within(usize::MAX)
-    }
-
-    /// The page as it travels where no frame may have more bytes than that.
-    pub(crate) fn json_within(&self, max_bytes: usize) -> Box<RawValue> {
+    /// The page as it travels, where no frame may have more bytes than that.
+    pub fn json(&self, max_bytes: usize) -> Box<RawValue> {
         let mut text = format!(r#"{{"last":{},"frames":["#, self.last);
         for (at, frame) in self.frames.iter().enumerate() {
             if at > 0 {

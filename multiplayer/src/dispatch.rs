@@ -36,7 +36,7 @@ impl Member {
             }
             Call::GetSequencedEvents { since, limit } => {
                 let page = self.page(since, limit.unwrap_or(usize::MAX), max_bytes).await?;
-                Ok(page.json_within(max_bytes))
+                Ok(page.json(max_bytes))
             }
             Call::GetFramePart { sequence, offset } => {
                 to_raw_value(&self.frame_part(sequence, offset, max_bytes).await?)

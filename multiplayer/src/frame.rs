@@ -329,16 +329,17 @@ impl Frame {
         self.json.get_or_init(|| self.print().unwrap_or_default().into()).clone()
     }
 
-    /// The frame as it travels in a message of at most so many bytes: its JSON, or where that is larger
-    /// `{"sequence":17,"from":17,"type":"large","bytes":3000000}`, of which
-    /// [`Call::GetFramePart`](crate::Call::GetFramePart) gives the parts.
+    /// The frame as JSON where that has at most so many bytes, and else what stands for it:
+    /// `{"sequence": 17, "type": "large", "data": {"bytes": 3000000}}`. The frame itself then comes
+    /// [in parts](crate::Call::GetFramePart).
     pub fn json_within(&self, max_bytes: usize) -> Bytes {
         let json = self.json();
         if json.len() <= max_bytes {
             return json;
         }
-        let (sequence, from, bytes) = (self.sequence, self.from, json.len());
-        format!(r#"{{"sequence":{sequence},"from":{from},"type":"large","bytes":{bytes}}}"#).into()
+        let data = serde_json::json!({ "bytes": json.len() });
+        let stub = FrameBody::Other { kind: "large".to_owned(), data };
+        Self::standing_from(self.from, self.sequence, self.at, stub).json()
     }
 
     /// Reads a frame's JSON. What is not known is kept; only what is no frame at all is

@@ -24,14 +24,18 @@ const PACKAGE: &str = "@rivetkit/engine-cli-linux-x64-musl";
 const VARIABLE: &str = "RIVET_ENGINE_BIN";
 /// A workspace of its own, below this one.
 const ACTORS: &str = "multiplayer-rivet";
-/// The engine's JavaScript client, which the bench has beside ours, and the program that uses it.
-const CLIENT: Pinned = Pinned {
-    manifest: include_str!("../../multiplayer-rivet/bench/javascript/package.json"),
-    lock: include_str!("../../multiplayer-rivet/bench/javascript/package-lock.json"),
+/// The engine's JavaScript client, for pages beside our clients.
+const JAVASCRIPT: Pinned = Pinned {
+    manifest: include_str!("../../multiplayer-rivet/tests/javascript/package.json"),
+    lock: include_str!("../../multiplayer-rivet/tests/javascript/package-lock.json"),
 };
-const WATCH: &str = include_str!("../../multiplayer-rivet/bench/javascript/watch.mjs");
-/// Where the bench looks for them.
-const CLIENT_VARIABLE: &str = "RIVETKIT_JS";
+/// The programs that run beside it, and find it there.
+const PROGRAMS: [(&str, &str); 2] = [
+    ("member.mjs", include_str!("../../multiplayer-rivet/tests/javascript/member.mjs")),
+    ("watch.mjs", include_str!("../../multiplayer-rivet/bench/watch.mjs")),
+];
+/// Where tests and the bench look for them.
+const JAVASCRIPT_VARIABLE: &str = "ENGINE_JAVASCRIPT";
 const BENCH: (&str, &str) = ("sandbox-agent-multiplayer-rivet-bench", "actors");
 
 /// Checks its packages as the gate does the others, and runs their tests and examples in the engine.
@@ -51,10 +55,12 @@ pub(crate) fn part(workspace: &Workspace) -> Result<()> {
     // The tests of examples and hosts run them as programs.
     command::run(&mut cargo(&["build", "--locked", "--workspace", "--bins", "--examples"]))?;
     let (server, agent) = (server::installed(workspace)?, scripted_agent(&[])?);
+    let javascript = javascript(workspace)?;
     let test = ["test", "--locked", "--workspace"];
     let all = ["--lib", "--tests", "--", "--include-ignored"];
     let mut tests = cargo(&[&test[..], &all].concat());
-    command::run(tests.env("SANDBOX_AGENT_BIN", server).env("SCRIPTED_ACP_AGENT_BIN", agent))?;
+    tests.env("SANDBOX_AGENT_BIN", server).env("SCRIPTED_ACP_AGENT_BIN", agent);
+    command::run(tests.env(JAVASCRIPT_VARIABLE, javascript))?;
     command::run(&mut cargo(&[&test[..], &["--doc"]].concat()))
 }
 
@@ -69,7 +75,7 @@ pub(crate) fn bench(workspace: &Workspace, sandbox: &str, args: &[String]) -> Re
         .env("SANDBOX_AGENT_URL", sandbox)
         .env("SANDBOX_AGENT_AGENT", AGENT)
         .env(VARIABLE, installed(workspace)?)
-        .env(CLIENT_VARIABLE, client_installed(workspace)?);
+        .env(JAVASCRIPT_VARIABLE, javascript(workspace)?);
     command::run(bench.args(args))
 }
 
@@ -83,13 +89,15 @@ fn cargo(workspace: &Workspace) -> Command {
     cargo
 }
 
-/// The folder with the engine's JavaScript client, installed if it isn't there yet.
-fn client_installed(workspace: &Workspace) -> Result<PathBuf> {
-    let folder = workspace.tools().join("rivetkit");
-    if !CLIENT.is_installed(&folder) {
-        CLIENT.install(&folder).context("the engine's JavaScript client comes from npm")?;
+/// The folder with the engine's JavaScript client and the programs that use it, installed if it isn't there yet.
+fn javascript(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.tools().join("engine-javascript");
+    if !JAVASCRIPT.is_installed(&folder) {
+        JAVASCRIPT.install(&folder).context("the engine's JavaScript client comes from npm")?;
     }
-    fs::write(folder.join("watch.mjs"), WATCH)?;
+    for (name, program) in PROGRAMS {
+        fs::write(folder.join(name), program)?;
+    }
     Ok(folder)
 }
 

@@ -45,6 +45,13 @@ impl Actors {
         }
     }
 
+    /// Has the engine destroy an actor, which it begins before this returns.
+    pub async fn destroy(&self, id: &str) {
+        let request = self.http.delete(format!("{}/actors/{id}?namespace=default", self.url));
+        let answer = timeout(PATIENCE, request.send()).await.unwrap().unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    }
+
     /// Calls an action without arguments, which wakes the actor if it sleeps, and gives the answer as it
     /// is: the engine may have refused the call, as it does while an actor is on its way.
     pub async fn call(&self, id: &str, action: &str) -> reqwest::Result<reqwest::Response> {

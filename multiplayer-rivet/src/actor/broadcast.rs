@@ -7,9 +7,9 @@ use futures::FutureExt;
 use sandbox_agent_multiplayer::{Error, ErrorKind, Frame, Frames};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::cbor;
 use super::host::Host;
 use super::pace::Pace;
+use crate::cbor;
 
 /// How many frames are taken at once.
 const FRAMES: usize = 1024;

@@ -7,9 +7,9 @@ use sandbox_agent_persist::RawValue;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::cbor;
 use super::config::LARGEST_MESSAGE;
 use super::host::Host;
+use crate::cbor;
 use crate::json;
 
 /// What an answer may have beside it in a message.

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sandbox_agent_multiplayer::{ConnectionRequest, Error, Member, Participant, Result, Workspace};
 use serde_json::Value;
 
-use super::cbor;
 use super::host::Host;
+use crate::cbor;
 
 /// How many more may be known than are connected before those who are gone are looked for. A connection that
 /// was let in and then broke before it was open is told of to nobody.

@@ -12,7 +12,6 @@
 mod awake;
 mod broadcast;
 mod calls;
-mod cbor;
 mod config;
 mod doors;
 mod engine;

@@ -10,10 +10,11 @@ use tokio_util::task::TaskTracker;
 
 use super::doors::Doors;
 use super::engine::{Engine, FRAMES};
+use super::failure;
 use super::host::Host;
 use super::opening::Opening;
 use super::settings::Settings;
-use super::{cbor, failure};
+use crate::cbor;
 use crate::mirror::RecordMirror;
 
 pub(super) async fn run(start: ActorStart, settings: Arc<Settings>) -> anyhow::Result<()> {

@@ -18,9 +18,7 @@ pub(super) fn of(error: &anyhow::Error) -> Error {
     };
     match (group, code) {
         (HOST, code) => host_error(code, said),
-        ("actor", "not_found" | "destroyed_while_waiting_for_ready") => {
-            Error::new(ErrorKind::NotFound, "the workspace is not there; make it, or look at its key")
-        }
+        ("actor", "not_found" | "destroyed_while_waiting_for_ready") => not_there(),
         ("auth", _) => Error::new(ErrorKind::Refused, format!("the engine lets nobody in like this: {said}")),
         ("message", code) => Error::new(
             ErrorKind::TooLarge { limit: 0 },
@@ -31,6 +29,26 @@ pub(super) fn of(error: &anyhow::Error) -> Error {
         }
         _ => lost(&text),
     }
+}
+
+pub(super) fn not_there() -> Error {
+    Error::new(ErrorKind::NotFound, "the workspace is not there; make it, or look at its key")
+}
+
+/// The error that the engine's API answered with.
+pub(super) fn of_engine(status: u16, body: &str) -> Error {
+    let said: Value = serde_json::from_str(body).unwrap_or_default();
+    let (group, code) =
+        (said["group"].as_str().unwrap_or_default(), said["code"].as_str().unwrap_or_default());
+    let message = said["message"].as_str().unwrap_or("no reason given");
+    let message = format!("the engine answered {status} {group}/{code}: {message}");
+    let kind = match status {
+        401 | 403 => ErrorKind::Refused,
+        400 if group == "api" => ErrorKind::InvalidInput,
+        // Such as no host that has come to the engine yet.
+        _ => ErrorKind::Disconnected,
+    };
+    Error::new(kind, message)
 }
 
 /// The way to the actor broke, or the actor is on its way elsewhere: another try may find it.

@@ -4,6 +4,7 @@
 
 mod connection;
 mod credentials;
+mod engine;
 mod error;
 mod transport;
 
@@ -11,7 +12,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rivetkit_client::{Client, ClientConfig, CreateOptions, EncodingKind, GetOptions};
 use sandbox_agent_multiplayer::{Error, ErrorKind, Result, WorkspaceClient, WorkspaceClientBuilder};
 use serde_json::Value;
 use tokio::time::timeout;
@@ -19,6 +19,7 @@ use tokio::time::timeout;
 pub use credentials::Credentials;
 pub use transport::RivetTransport;
 
+use engine::Engine;
 use transport::Place;
 
 /// How long making a workspace's actor may take, which is some 100 ms where the engine is well.
@@ -40,16 +41,11 @@ const CREATE: Duration = Duration::from_secs(30);
 /// ```
 ///
 /// What a client of one does and holds, is said at [`WorkspaceClient`]. It comes back by itself, whatever of
-/// the engine, the actor's process and the network was away meanwhile.
+/// the engine, the actor's process and the network was away meanwhile. It stays with the workspace that it
+/// found: one that is destroyed and made again under the same key is another one.
 #[derive(Clone)]
 pub struct RivetWorkspaces {
     engine: Arc<Engine>,
-}
-
-/// The engine's client, one for good: dropping a clone of it ends what others connect.
-struct Engine {
-    client: Client,
-    actor: String,
 }
 
 /// How to reach the engine.
@@ -90,8 +86,7 @@ impl RivetWorkspaces {
         self.client(self.transport(Place::Key(key.into_key()), who)).connect().await
     }
 
-    /// A client of the workspace with this key, which is made with this input where there is none. The input
-    /// travels in an address and has at most 4 KiB.
+    /// A client of the workspace with this key, which is made with this input where there is none.
     pub async fn get_or_create(
         &self,
         key: impl IntoKey,
@@ -113,36 +108,13 @@ impl RivetWorkspaces {
         input: impl Into<Option<Value>>,
     ) -> Result<WorkspaceClient> {
         let key = key.into_key();
-        let id = timeout(CREATE, self.make(&key, input.into())).await.unwrap_or_else(|_| {
-            let message =
-                format!("the workspace {key:?} was not made within {CREATE:?}; it may be there later");
-            Err(Error::new(ErrorKind::TimedOut, message))
-        })?;
+        let id =
+            timeout(CREATE, self.engine.make(&key, input.into().as_ref())).await.unwrap_or_else(|_| {
+                let message =
+                    format!("the workspace {key:?} was not made within {CREATE:?}; it may be there later");
+                Err(Error::new(ErrorKind::TimedOut, message))
+            })?;
         self.get_with_id(&id, who).await
-    }
-
-    async fn make(&self, key: &[String], input: Option<Value>) -> Result<String> {
-        let Engine { client, actor } = &*self.engine;
-        let options = CreateOptions { input, ..CreateOptions::default() };
-        let made = match client.create(actor, key.to_vec(), options).await {
-            Ok(made) => made,
-            Err(error) => {
-                // The engine has several words for a key that is taken.
-                let there = client.get(actor, key.to_vec(), GetOptions::default());
-                let there = match there {
-                    Ok(there) => there.resolve_optional().await,
-                    Err(error) => Err(error),
-                };
-                return Err(match there {
-                    Ok(Some(_)) => {
-                        let message = format!("the workspace {key:?} is there already; get that one");
-                        Error::new(ErrorKind::InvalidInput, message)
-                    }
-                    _ => error::of(&error),
-                });
-            }
-        };
-        made.resolve().await.map_err(|error| error::of(&error))
     }
 
     /// A client of the workspace whose actor has this id in the engine.
@@ -178,7 +150,7 @@ impl RivetWorkspaces {
 
 impl fmt::Debug for RivetWorkspaces {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RivetWorkspaces").field("actor", &self.engine.actor).finish_non_exhaustive()
+        f.debug_struct("RivetWorkspaces").field("engine", &self.engine.names).finish()
     }
 }
 
@@ -209,13 +181,7 @@ impl RivetWorkspacesBuilder {
 
     /// Makes them. Nothing is sent yet.
     pub fn build(self) -> RivetWorkspaces {
-        let config = ClientConfig::new(self.endpoint)
-            .token_opt(self.token)
-            .namespace(self.namespace)
-            .pool_name(self.pool)
-            .encoding(EncodingKind::Bare)
-            .disable_metadata_lookup(true);
-        RivetWorkspaces { engine: Arc::new(Engine { client: Client::new(config), actor: self.actor }) }
+        RivetWorkspaces { engine: Arc::new(Engine::new(self)) }
     }
 }
 

@@ -1,18 +1,18 @@
 //! The way to one workspace.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rivetkit_client::handle::ActorHandle;
-use rivetkit_client::{GetOptions, GetOrCreateOptions};
 use sandbox_agent_multiplayer::{Connection, Error, ErrorKind, Result, Resume, Transport};
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::connection::Opening;
-use super::{Credentials, Engine, error};
+use super::engine::Engine;
+use super::{Credentials, error};
 
 /// How long the host may take to say why a connection was not opened.
 const WHY: Duration = Duration::from_secs(5);
@@ -30,25 +30,21 @@ pub struct RivetTransport {
     engine: Arc<Engine>,
     place: Place,
     who: Credentials,
+    /// The actor that it was connected to. One that comes after it under the same key has another line of
+    /// frames, and one that is destroyed is not made again behind its clients' backs.
+    id: OnceLock<String>,
 }
 
 impl RivetTransport {
     pub(super) fn new(engine: Arc<Engine>, place: Place, who: Credentials) -> Self {
-        Self { engine, place, who }
+        Self { engine, place, who, id: OnceLock::new() }
     }
 
-    fn handle(&self) -> anyhow::Result<ActorHandle> {
-        let Engine { client, actor } = &*self.engine;
-        let params = Some(self.who.params());
-        match &self.place {
-            Place::Key(key) => client.get(actor, key.clone(), GetOptions { params }),
-            Place::Id(id) => client.get_for_id(actor, id, GetOptions { params }),
-            Place::KeyOrNew(key, input) => {
-                let create_with_input = input.clone();
-                let options =
-                    GetOrCreateOptions { params, create_with_input, ..GetOrCreateOptions::default() };
-                client.get_or_create(actor, key.clone(), options)
-            }
+    async fn find(&self) -> Result<String> {
+        match (self.id.get(), &self.place) {
+            (Some(id), _) | (None, Place::Id(id)) => Ok(id.clone()),
+            (None, Place::Key(key)) => self.engine.find(key).await?.ok_or_else(error::not_there),
+            (None, Place::KeyOrNew(key, input)) => self.engine.find_or_make(key, input.as_ref()).await,
         }
     }
 }
@@ -56,23 +52,23 @@ impl RivetTransport {
 #[async_trait]
 impl Transport for RivetTransport {
     async fn connect(&self, _: Resume) -> Result<Connection> {
-        let handle = self.handle().map_err(|error| {
-            let message = format!("the engine's client takes no such key: {error:#}");
-            Error::new(ErrorKind::InvalidInput, message)
-        })?;
+        let id = self.find().await?;
+        let handle = self.engine.handle(&id, &self.who).map_err(|error| error::of(&error))?;
         match Opening::begin(handle.connect()).await.opened().await {
-            Ok((calls, pushes)) => Ok(Connection::new(calls, pushes)),
-            Err(why) => Err(refusal(&self.place, &handle, &why).await),
+            Ok((calls, pushes)) => {
+                self.id.get_or_init(|| id);
+                Ok(Connection::new(calls, pushes))
+            }
+            Err(why) => Err(refusal(&handle, &why).await),
         }
     }
 }
 
 /// Why a connection was not opened. A socket says it without its kind; a call over HTTP says it whole.
-async fn refusal(place: &Place, handle: &ActorHandle, why: &str) -> Error {
+async fn refusal(handle: &ActorHandle, why: &str) -> Error {
     let ask = async {
-        if !matches!(place, Place::KeyOrNew(..)) && matches!(handle.resolve_optional().await, Ok(None)) {
-            let message = "the workspace is not there; make it, or look at its key";
-            return Some(Error::new(ErrorKind::NotFound, message));
+        if matches!(handle.resolve_optional().await, Ok(None)) {
+            return Some(error::not_there());
         }
         handle.action("getSessionInfo", Vec::new()).await.err().map(|error| error::of(&error))
     };

@@ -3,5 +3,6 @@
 
 mod conformance;
 mod kit;
+mod mirror;
 mod sizes;
 mod survival;

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use sandbox_agent_engine_harness::Engine;
 use sandbox_agent_multiplayer::{ErrorKind, NewPrompt, Phase, PromptState};
+use sandbox_agent_multiplayer_rivet::RivetWorkspaces;
 use sandbox_agent_testkit::Sandbox;
 use tokio::time::{Instant, timeout};
 
 use crate::follower::{Follower, said, times_sent};
 use crate::process::HostProcess;
-use crate::scene::{PATIENCE, TURN, play, sandbox, workspaces};
+use crate::scene::{PATIENCE, TURN, named, play, sandbox, workspaces};
 
 const TURN_OF_4_S: &str = "say begun; think 4000; say ended";
 
@@ -26,7 +27,17 @@ impl Scene {
     async fn begin() -> Self {
         let (sandbox, engine) = (sandbox().await, Engine::start().await);
         let host = HostProcess::start(&engine.url(), sandbox.url());
-        let ada = Follower::enter(&engine.url(), "crash", "ada").await;
+        let workspaces = RivetWorkspaces::new(engine.url());
+        // The host may not have come to the engine yet.
+        let made = async {
+            loop {
+                match workspaces.create(["team", "crash"], named("ada"), None).await {
+                    Err(error) if *error.kind() == ErrorKind::Disconnected => {}
+                    made => return made.unwrap(),
+                }
+            }
+        };
+        let ada = Follower::of(timeout(PATIENCE, made).await.expect("it is made"));
         let bob = Follower::enter(&engine.url(), "crash", "bob").await;
         ada.prompt("turn", TURN_OF_4_S).await;
         bob.hears("begun").await;

@@ -29,8 +29,8 @@ impl Follower {
         let mut frames = client.frames_after(0);
         let kept = seen.clone();
         let task = tokio::spawn(async move {
-            while let Some(frame) = frames.recv().await {
-                kept.lock().unwrap().push(frame.unwrap());
+            while let Some(Ok(frame)) = frames.recv().await {
+                kept.lock().unwrap().push(frame);
             }
         });
         Self { client, seen, task }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sandbox_agent_multiplayer::{ControlPolicy, Phase};
+use sandbox_agent_multiplayer::{ControlPolicy, Phase, Status};
 use sandbox_agent_multiplayer_rivet::{ActorLimits, RivetWorkspaces};
 use sandbox_agent_testkit::Sandbox;
 use tokio::time::{Instant, sleep, timeout};
@@ -82,6 +82,29 @@ async fn a_turn_holds_sleep_off_also_when_nobody_is_connected() {
         assert_eq!(ada.over("long").await.phase, Phase::Done);
         let line = ada.agrees_with_the_store().await;
         assert_eq!((said(&line), times_sent(&line, "long")), ("begunended".to_owned(), 1));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the engine at RIVET_ENGINE_BIN"]
+async fn a_workspace_that_is_destroyed_ends_its_agents_and_is_there_no_more() {
+    let sandbox = Arc::new(sandbox().await);
+    play(counted(sandbox.url(), Arc::default()), |actors| async move {
+        let ada = Follower::enter(actors.url(), "gone", "ada").await;
+        ada.prompt("p", "say here").await;
+        assert_eq!(ada.over("p").await.phase, Phase::Done);
+        actors.destroy(&actors.create("workspace", "team/gone").await).await;
+        let ended = |sandbox: &Sandbox| sandbox.requests().iter().any(|request| request.method == "DELETE");
+        timeout(PATIENCE, sandbox.wait_for(ended)).await.unwrap().unwrap();
+
+        // Whoever was in it does not make it again.
+        let mut status = ada.client.status();
+        let over = timeout(PATIENCE, status.wait_for(Status::is_over)).await;
+        drop(over.expect("its client is over").unwrap());
+        let workspaces = RivetWorkspaces::new(actors.url());
+        let gone = timeout(PATIENCE, workspaces.get(["team", "gone"], named("ada"))).await.unwrap();
+        assert_eq!(gone.unwrap_err().to_failure().code, "not_found");
     })
     .await;
 }

@@ -4,8 +4,10 @@
 mod clients;
 mod crashes;
 mod follower;
+mod javascript;
 mod life;
 mod process;
+mod real;
 mod room;
 mod scene;
 mod together;

@@ -108,7 +108,9 @@ impl Room {
         let mut line: Vec<Value> = Vec::new();
         loop {
             let since = line.last().map_or(0, |frame| frame["sequence"].as_u64().unwrap());
-            let page = self.call("getSequencedEvents", json!({ "since": since })).await.unwrap();
+            let args = vec![json!({ "since": since }), json!({ "as": "text" })];
+            let page = timeout(PATIENCE, self.connection.action("getSequencedEvents", args)).await;
+            let page: Value = serde_json::from_str(page.unwrap().unwrap().as_str().unwrap()).unwrap();
             let frames = page["frames"].as_array().unwrap();
             line.extend(frames.iter().cloned());
             if since >= page["last"].as_u64().unwrap() {

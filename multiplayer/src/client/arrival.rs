@@ -39,9 +39,8 @@ struct Stub {
 
 impl Arrival {
     pub(super) fn read(json: &str) -> Result<Self> {
-        // A stub has no data, so that no frame is taken for one.
         let error = match Frame::from_json(json) {
-            Ok(frame) => return Ok(Self::Frame(Arc::new(frame))),
+            Ok(frame) => return Ok(Self::of(frame)),
             Err(error) => error,
         };
         match serde_json::from_str::<Stub>(json) {
@@ -49,6 +48,18 @@ impl Arrival {
                 Ok(Self::Large(Large { from: from.unwrap_or(sequence).min(sequence), sequence, bytes }))
             }
             _ => Err(error),
+        }
+    }
+
+    /// What a frame is, which may stand for another one: `{…, "type": "large", "data": {"bytes": 3000000}}`.
+    fn of(frame: Frame) -> Self {
+        match &frame.body {
+            FrameBody::Other { kind, data } if kind == LARGE => {
+                let bytes =
+                    data["bytes"].as_u64().and_then(|bytes| bytes.try_into().ok()).unwrap_or_default();
+                Self::Large(Large { from: frame.from, sequence: frame.sequence, bytes })
+            }
+            _ => Self::Frame(Arc::new(frame)),
         }
     }
 

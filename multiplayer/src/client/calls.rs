@@ -113,7 +113,7 @@ impl WorkspaceClient {
 
     async fn answer<T: DeserializeOwned>(&self, call: Call) -> Result<T> {
         let action = call.action();
-        fetch::read(action, &*self.call(call).await?)
+        fetch::read(action, &self.call(call).await?)
     }
 }
 

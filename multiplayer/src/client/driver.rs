@@ -58,7 +58,8 @@ impl Driver {
     ) -> Self {
         let outbox = Outbox::new(policy, inner.limits.waiting);
         let merge = Merge::new(inner.limits.ahead_bytes);
-        Self { transport, inner, requests, outbox, merge, reconnect: Reconnect::new() }
+        let reconnect = Reconnect::new(inner.limits.reconnect);
+        Self { transport, inner, requests, outbox, merge, reconnect }
     }
 
     pub(super) async fn run(mut self) {

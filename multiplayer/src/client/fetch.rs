@@ -61,7 +61,7 @@ pub(super) fn read<T: DeserializeOwned>(action: &str, answer: &RawValue) -> Resu
 pub(super) async fn snapshot(calls: &dyn Caller) -> Result<Snapshot> {
     let call = Call::GetSessionInfo {};
     let action = call.action();
-    read(action, &*calls.call(call).await?)
+    read(action, &calls.call(call).await?)
 }
 
 /// Frames behind a place, at most so many, and the last place of the line.

@@ -8,6 +8,10 @@ use std::time::Duration;
 pub struct ClientLimits {
     /// One try to connect: 10 s.
     pub connect: Duration,
+    /// The longest wait between two tries: 10 s. The first one is 100 ms, or this if it is less; each is twice
+    /// the one before, and up to as much again is added by chance, so that the clients of a host that was
+    /// away come one by one. A connection that was good for 5 s starts it over.
+    pub reconnect: Duration,
     /// A call, from when it was made, the time without a connection included: 30 s.
     pub call: Duration,
     /// The silence after which the host is asked whether there is more: 5 s. The last message before a
@@ -35,6 +39,7 @@ impl Default for ClientLimits {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(10),
+            reconnect: Duration::from_secs(10),
             call: Duration::from_secs(30),
             check: Duration::from_secs(5),
             answer: Duration::from_secs(10),
@@ -63,6 +68,6 @@ macro_rules! setters {
 }
 
 setters! {
-    connect: Duration, call: Duration, check: Duration, answer: Duration, waiting: usize, calls: usize,
-    window_bytes: usize, ahead_bytes: usize, frame_bytes: usize
+    connect: Duration, reconnect: Duration, call: Duration, check: Duration, answer: Duration,
+    waiting: usize, calls: usize, window_bytes: usize, ahead_bytes: usize, frame_bytes: usize
 }

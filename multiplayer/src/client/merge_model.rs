@@ -1,5 +1,7 @@
 //! The merge beside a simulated host, in any order of what both do.
 
+#![allow(clippy::unwrap_used)]
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -7,8 +7,6 @@ use tokio::time::Instant;
 
 /// Short, because most connections that are lost can be had again at once.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
-/// Up to as much again is added by chance, so that the clients of a host that was away come one by one.
-const MAX_DELAY: Duration = Duration::from_secs(10);
 /// A connection that was good for so long starts the delays over.
 const STABLE: Duration = Duration::from_secs(5);
 
@@ -22,6 +20,7 @@ pub(super) enum Patience {
 
 #[derive(Debug)]
 pub(super) struct Reconnect {
+    longest: Duration,
     delays: ExponentialBackoff,
     attempt: u32,
     /// Failures in a row that have a bound.
@@ -30,8 +29,8 @@ pub(super) struct Reconnect {
 }
 
 impl Reconnect {
-    pub(super) fn new() -> Self {
-        Self { delays: delays(), attempt: 0, bounded: 0, opened: None }
+    pub(super) fn new(longest: Duration) -> Self {
+        Self { longest, delays: delays(longest), attempt: 0, bounded: 0, opened: None }
     }
 
     /// The host has answered.
@@ -42,7 +41,7 @@ impl Reconnect {
     /// How long to wait before which try; `None` where it is given up.
     pub(super) fn failed(&mut self, now: Instant, patience: Patience) -> Option<(u32, Duration)> {
         if self.opened.take().is_some_and(|opened| now - opened >= STABLE) {
-            *self = Self::new();
+            *self = Self::new(self.longest);
         }
         self.bounded = match patience {
             Patience::Endless => 0,
@@ -50,14 +49,14 @@ impl Reconnect {
             Patience::Tries(_) => self.bounded + 1,
         };
         self.attempt = self.attempt.saturating_add(1);
-        Some((self.attempt, self.delays.next().unwrap_or(MAX_DELAY)))
+        Some((self.attempt, self.delays.next().unwrap_or(self.longest)))
     }
 }
 
-fn delays() -> ExponentialBackoff {
+fn delays(longest: Duration) -> ExponentialBackoff {
     ExponentialBuilder::new()
-        .with_min_delay(FIRST_DELAY)
-        .with_max_delay(MAX_DELAY)
+        .with_min_delay(FIRST_DELAY.min(longest))
+        .with_max_delay(longest)
         .with_jitter()
         .without_max_times()
         .build()
@@ -68,9 +67,11 @@ fn delays() -> ExponentialBackoff {
 mod tests {
     use super::*;
 
+    const MAX_DELAY: Duration = Duration::from_secs(10);
+
     #[test]
     fn delays_grow_to_the_cap_and_start_over_after_a_stable_connection() {
-        let mut reconnect = Reconnect::new();
+        let mut reconnect = Reconnect::new(MAX_DELAY);
         let mut now = Instant::now();
         let mut longest = Duration::ZERO;
         for attempt in 1..=50 {
@@ -93,7 +94,7 @@ mod tests {
     fn clients_that_lose_a_host_together_come_back_one_by_one() {
         let now = Instant::now();
         let mut delays: Vec<_> =
-            (0..20).map(|_| Reconnect::new().failed(now, Patience::Endless).unwrap().1).collect();
+            (0..20).map(|_| Reconnect::new(MAX_DELAY).failed(now, Patience::Endless).unwrap().1).collect();
         delays.sort();
         delays.dedup();
         assert!(delays.len() > 10, "{delays:?}");
@@ -101,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_no_later_try_can_mend_is_given_up_when_it_was_seen_in_a_row() {
-        let mut reconnect = Reconnect::new();
+        let mut reconnect = Reconnect::new(MAX_DELAY);
         let now = Instant::now();
         let few = Patience::Tries(3);
         assert!(reconnect.failed(now, few).is_some());

@@ -11,7 +11,8 @@ pub enum Status {
     Connecting,
     /// The host answers; calls are made at once.
     Connected,
-    /// There is no connection. The client waits, at most 20 s, and tries again, without end.
+    /// There is no connection. The client waits as [`ClientLimits::reconnect`](super::ClientLimits::reconnect) says,
+    /// and tries again, without end.
     #[non_exhaustive]
     Reconnecting {
         /// The how manieth try comes next, since the last connection that lasted; from 1.

@@ -35,7 +35,7 @@ async fn the_first_answer_counts_and_everybody_sees_whose_it_is() {
     let mut frames = bob.frames().unwrap();
     ada.prompt(NewPrompt::with_id("p", "ask \"rm -rf\"")).await.unwrap();
     let asked = requested(&mut frames).await;
-    assert_eq!(workspace.snapshot().permissions, [asked.clone()]);
+    assert_eq!(workspace.snapshot().permissions, std::slice::from_ref(&asked));
     let answer = |reply| (asked.session_id.clone(), asked.permission_id.clone(), reply);
     let (session, id, reply) = answer(PermissionReply::Once);
     let (session2, id2, reply2) = answer(PermissionReply::Reject);

@@ -7,7 +7,7 @@ use sandbox_agent_sdk::Delivery;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::host::Host;
-use super::{EVER, becomes, client, connected, is_connected};
+use super::{EVER, becomes, connected, is_connected};
 use crate::call::Call;
 use crate::client::{ClientLimits, Status, WhileAway, WorkspaceClient};
 use crate::error::{Error, ErrorKind};
@@ -137,7 +137,6 @@ async fn a_call_that_finds_the_connection_gone_ends_it() {
     };
     let (taken, ()) = tokio::join!(client.call(Call::TakeControl {}), coming_back);
     taken.unwrap();
-    let _ = client;
 }
 
 #[tokio::test(start_paused = true)]
@@ -156,10 +155,4 @@ async fn at_the_end_calls_fail_at_once() {
     let error = client.take_control().await.unwrap_err();
     assert_eq!((error.kind(), error.delivery()), (&ErrorKind::Closed, Some(Delivery::NotSent)));
     assert_eq!(start.elapsed().as_secs(), 1);
-    let client = client_of(&host);
-    drop(client);
-}
-
-fn client_of(host: &Host) -> WorkspaceClient {
-    client(host)
 }

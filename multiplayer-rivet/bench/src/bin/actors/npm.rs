@@ -12,7 +12,7 @@ use crate::line::Seen;
 use crate::turn::KEY;
 
 /// Says where the package and the program that uses it are.
-const FOLDER: &str = "RIVETKIT_JS";
+const FOLDER: &str = "ENGINE_JAVASCRIPT";
 
 pub(crate) struct Npm {
     child: Child,
@@ -33,6 +33,8 @@ impl Npm {
         let mut child = Command::new("node")
             .arg(folder.join("watch.mjs"))
             .arg(told.to_string())
+            // A package that makes it faster, and is not installed.
+            .env("CBOR_NATIVE_ACCELERATION_DISABLED", "true")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
