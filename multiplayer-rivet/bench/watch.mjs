@@ -74,5 +74,8 @@ const watchers = names.map((name) => new Watcher(name));
 await Promise.all(watchers.map((watcher) => watcher.begin()));
 console.log("ready");
 await Promise.all(watchers.map((watcher) => watcher.over));
-for (const { name, frames } of watchers) console.log(JSON.stringify({ name, frames }));
+for (const { name, frames } of watchers) {
+  // A pipe is written to beside the program, which must not end before.
+  await new Promise((done) => process.stdout.write(`${JSON.stringify({ name, frames })}\n`, done));
+}
 process.exit(0);

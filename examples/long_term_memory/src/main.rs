@@ -62,6 +62,8 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn learn_and_ask(engine: &str) -> anyhow::Result<()> {
+    let workspaces = RivetWorkspaces::new(engine);
+    let workspace = workspaces.get_or_create("tuesday", Credentials::new(), None).await?;
     let config = ClientConfig::new(engine).namespace("default").pool_name("default");
     let client = Client::new(config.encoding(EncodingKind::Bare).disable_metadata_lookup(true));
     let memory = client.get_or_create("memory", vec!["ada".to_owned()], GetOrCreateOptions::default())?;
@@ -77,24 +79,19 @@ async fn learn_and_ask(engine: &str) -> anyhow::Result<()> {
     let known: Vec<_> = found.as_array().into_iter().flatten().filter_map(|row| row[1].as_str()).collect();
     println!("remembered: {known:?}");
 
-    let workspaces = RivetWorkspaces::new(engine);
-    let workspace = workspaces.get_or_create("tuesday", Credentials::new(), None).await?;
     let question = format!("On which port is the API?\n\nWhat you know from earlier:\n{}", known.join("\n"));
-    let mut frames = workspace.frames();
+    let (mut frames, mut answer) = (workspace.frames(), String::new());
     workspace.prompt(NewPrompt::new(question)).await?;
     while let Some(frame) = frames.recv().await {
         match &frame?.body {
-            FrameBody::SessionEvent(event) => {
-                if let Some(text) = event.agent_text() {
-                    println!("agent: {text}");
-                }
-            }
+            FrameBody::SessionEvent(event) => answer.extend(event.agent_text()),
             FrameBody::State(state) if state.prompt.as_ref().is_some_and(|prompt| prompt.phase.is_over()) => {
                 break;
             }
             _ => {}
         }
     }
+    println!("agent: {answer}");
     workspace.dispose();
     let stored = memory.action("search", vec![json!("")]).await?;
     println!("{} memories", stored.as_array().map_or(0, Vec::len));

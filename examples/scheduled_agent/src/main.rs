@@ -73,25 +73,25 @@ async fn main() -> anyhow::Result<()> {
 async fn plan_and_watch(engine: &str) -> anyhow::Result<()> {
     let text =
         std::env::args().nth(1).unwrap_or_else(|| "Review the codebase for security issues".to_owned());
-    let workspace = WORKSPACE.to_owned();
+    // Somebody who only looks on: the turn begins by itself.
+    let ada = Credentials::new().token("ada's token");
+    let workspace = RivetWorkspaces::new(engine).get_or_create(WORKSPACE, ada, None).await?;
+    let mut frames = workspace.frames();
+
     let config = ClientConfig::new(engine).namespace("default").pool_name("default");
     let client = Client::new(config.encoding(EncodingKind::Bare).disable_metadata_lookup(true));
     let calendar =
         client.get_or_create("calendar", vec!["team".to_owned()], GetOrCreateOptions::default())?;
 
     let daily = When::Cron { name: "audit".to_owned(), expression: "0 9 * * *".to_owned() };
-    let prompt = Job::Prompt { workspace: workspace.clone(), text };
+    let prompt = Job::Prompt { workspace: WORKSPACE.to_owned(), text };
     calendar.action("schedule", vec![json!(daily), json!(prompt)]).await?;
     let (program, args) = ("echo".to_owned(), vec!["cleaned".to_owned()]);
-    let command = Job::Command { workspace, program, args };
+    let command = Job::Command { workspace: WORKSPACE.to_owned(), program, args };
     calendar.action("schedule", vec![json!(When::In(4)), json!(command)]).await?;
     calendar.action("schedule", vec![json!(When::In(6)), json!(prompt)]).await?;
     println!("all is planned");
 
-    // Somebody who only looks on: the turn begins by itself.
-    let ada = Credentials::new().token("ada's token");
-    let workspace = RivetWorkspaces::new(engine).get_or_create(WORKSPACE, ada, None).await?;
-    let mut frames = workspace.frames();
     while let Some(frame) = frames.recv().await {
         match &frame?.body {
             FrameBody::ChatUser(chat) => println!("{}: {}", chat.user_id, chat.text),

@@ -42,16 +42,23 @@ impl Npm {
             .context("Node.js does not start")?;
         let stdout = child.stdout.take().context("Node.js has no output")?;
         let mut lines = BufReader::new(stdout).lines();
-        if lines.next_line().await?.as_deref() != Some("ready") {
-            bail!("the clients of npm's package did not connect");
+        // The package's log goes the same way.
+        while let Some(line) = lines.next_line().await? {
+            if line == "ready" {
+                return Ok(Self { child, lines });
+            }
         }
-        Ok(Self { child, lines })
+        bail!("the clients of npm's package did not connect");
     }
 
     pub(crate) async fn seen(mut self) -> Result<Vec<Seen>> {
         let mut all = Vec::new();
         while let Some(line) = self.lines.next_line().await? {
-            all.push(serde_json::from_str(&line).context("a client of npm's package said something else")?);
+            if line.starts_with(r#"{"name":"#) {
+                all.push(
+                    serde_json::from_str(&line).context("a client of npm's package said something else")?,
+                );
+            }
         }
         self.child.wait().await?;
         Ok(all)
