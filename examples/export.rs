@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let store = SqliteSessionPersistDriver::open(&file).await?;
 
-    let mut document = Markdown::of(store.clone(), &id);
+    let mut document = Markdown::of(&store, &id);
     while let Some(piece) = document.next().await {
         print!("{}", piece?);
     }

@@ -10,12 +10,15 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::acp_types::ClientCapabilities;
 use crate::client::SandboxAgent;
 use crate::error::{Error, ErrorKind, Result};
-use crate::http::Http;
+use crate::handlers::ClientHandlers;
+use crate::http::{self, Http};
 use crate::limits::{self, Limits};
 use crate::metrics::Counters;
-use crate::session::{Parts, Store};
+use crate::sandbox::{SandboxEndpoint, SandboxProvider, Start};
+use crate::session::{Authentication, Conduct, Parts, Store};
 use crate::sse::Reconnect;
 
 /// One health check takes no longer: a server that boots may accept a connection and say nothing.
@@ -39,13 +42,17 @@ const SHORTEST_LEASE: Duration = Duration::from_millis(100);
 /// ```
 #[must_use = "nothing happens before `connect`"]
 pub struct SandboxAgentBuilder {
+    /// Empty where a provider will tell.
     url: String,
+    provider: Option<Arc<dyn SandboxProvider>>,
+    sandbox_id: Option<String>,
     token: Option<String>,
     headers: Vec<(String, String)>,
     client: Option<reqwest::Client>,
     persist: Option<Arc<dyn SessionPersistDriver>>,
     holder: Option<Arc<str>>,
     compact: bool,
+    conduct: Conduct,
     limits: Limits,
 }
 
@@ -53,6 +60,7 @@ impl fmt::Debug for SandboxAgentBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SandboxAgentBuilder")
             .field("token", &self.token.as_ref().map(|_| "…"))
+            .field("provider", &self.provider)
             .field("persist", &self.persist)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
@@ -63,14 +71,21 @@ impl SandboxAgentBuilder {
     pub(crate) fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            provider: None,
+            sandbox_id: None,
             token: None,
             headers: Vec::new(),
             client: None,
             persist: None,
             holder: None,
             compact: false,
+            conduct: Conduct::default(),
             limits: Limits::default(),
         }
+    }
+
+    pub(crate) fn in_sandbox(provider: Arc<dyn SandboxProvider>) -> Self {
+        Self { provider: Some(provider), ..Self::new("") }
     }
 
     /// The bearer token of the server. It is in no error, log or `Debug` output.
@@ -105,8 +120,8 @@ impl SandboxAgentBuilder {
     ///
     /// Another SDK that opens the session gets [`Held`](ErrorKind::Held) with this name, and can
     /// [take it over](SandboxAgent::take_over_session). The name has to be one that no other running SDK
-    /// has, such as host and process: who comes again under a name gets its sessions back at once. The
-    /// session is let go of when it is closed, detached or destroyed, and [`Limits::lease`] (30 s) after
+    /// has, such as host and process: who comes again under a name gets its sessions back at once, and so a second
+    /// one takes them from the first, whose calls then fail with an error that says so. The session is let go of when it is closed, detached or destroyed, and [`Limits::lease`] (30 s) after
     /// the SDK died. Needs a store with [leases](sandbox_agent_persist::SessionLease); an SDK on the
     /// store that holds no sessions is refused those that others hold.
     pub fn holder(mut self, name: impl Into<String>) -> Self {
@@ -126,36 +141,91 @@ impl SandboxAgentBuilder {
         self
     }
 
+    /// How agents are logged in before a session is opened on them. Nothing is done unless told.
+    pub fn authentication(mut self, authentication: Authentication) -> Self {
+        self.conduct.authentication = Some(authentication);
+        self
+    }
+
+    /// What agents may ask of the client, beside permissions: files, terminals, questions, extensions. Nothing
+    /// unless told: each such request is then refused at once.
+    pub fn handlers(mut self, handlers: ClientHandlers) -> Self {
+        self.conduct.handlers = Some(handlers);
+        self
+    }
+
+    /// What else `initialize` says that the client can do, `_meta` among it. Files, terminals and
+    /// elicitation in it are set by the [handlers](Self::handlers), whatever it says: only what is handled is
+    /// declared.
+    pub fn client_capabilities(mut self, capabilities: ClientCapabilities) -> Self {
+        self.conduct.capabilities = Some(capabilities);
+        self
+    }
+
     /// The bounds in time and size.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
+    /// Connects to the sandbox with this [id](SandboxAgent::sandbox_id), in place of making one. Only for a builder that
+    /// [`builder_in`](SandboxAgent::builder_in) gave.
+    pub fn sandbox_id(mut self, id: impl Into<String>) -> Self {
+        self.sandbox_id = Some(id.into());
+        self
+    }
+
     /// Waits until the server is healthy, and connects.
     ///
-    /// Bounded by [`Limits::connect`] (30 s). A server that refuses the token fails at once with
+    /// Bounded by [`Limits::connect`] (30 s), and where a provider has to have the sandbox run first, by
+    /// [`Limits::sandbox`] for each of its calls. A server that refuses the token fails at once with
     /// [`Unauthorized`](ErrorKind::Unauthorized), one that never answers with
     /// [`Unreachable`](ErrorKind::Unreachable). Must be called in a tokio runtime.
-    pub async fn connect(self) -> Result<SandboxAgent> {
-        let client = match self.client {
-            Some(client) => client,
-            None => reqwest::Client::builder()
-                // A server or proxy that closes an idle connection just when a prompt goes out on it
-                // leaves it unknown whether the agent got it.
-                .pool_max_idle_per_host(0)
-                // A redirect would carry headers of the caller's to another host.
-                .redirect(reqwest::redirect::Policy::none())
-                .build()
-                .map_err(|error| Error::invalid("no HTTP client could be made").with_source(error))?,
+    pub async fn connect(mut self) -> Result<SandboxAgent> {
+        let driver = self.persist.take().unwrap_or_else(|| Arc::new(MemorySessionPersistDriver::new()));
+        self.check(&*driver)?;
+        let start = match self.provider.take() {
+            None => None,
+            Some(provider) => {
+                let (start, endpoint) =
+                    Start::new(provider, self.sandbox_id.as_deref(), self.limits.sandbox).await?;
+                self.reach(endpoint);
+                Some(start)
+            }
         };
-        let http = Http::new(client, &self.url, self.token.as_deref(), &self.headers)?;
-        let driver = self.persist.unwrap_or_else(|| Arc::new(MemorySessionPersistDriver::new()));
+        let http = match self.http().await {
+            Ok(http) => http,
+            Err(error) => {
+                if let Some(start) = start {
+                    start.undo().await;
+                }
+                return Err(error);
+            }
+        };
+        let counters = Arc::<Counters>::default();
+        let sandbox = start.map(Start::keep);
+        let parts = Parts {
+            http,
+            store: Store::new(driver, self.limits.store, counters.clone()),
+            limits: self.limits,
+            holder: self.holder,
+            sandbox_id: sandbox.as_ref().map(|sandbox| sandbox.id.clone()),
+            compacts: self.compact,
+            conduct: self.conduct,
+            counters,
+            runtime: Handle::current(),
+            stop: CancellationToken::new(),
+        };
+        Ok(SandboxAgent::new(parts, sandbox))
+    }
+
+    /// What can be known to be wrong before anything is started.
+    fn check(&self, driver: &dyn SessionPersistDriver) -> Result<()> {
         match self.holder.as_deref() {
             Some("") => return Err(Error::invalid("the name of the holder must not be empty")),
             Some(_) if driver.leases().is_none() => {
-                let message =
-                    format!("{driver:?} grants no leases; take a store that does, or set no holder");
+                let store = name_of(driver);
+                let message = format!("{store} grants no leases; take a store that does, or set no holder");
                 return Err(Error::invalid(message));
             }
             _ => {}
@@ -171,25 +241,43 @@ impl SandboxAgentBuilder {
             return Err(Error::invalid("`Limits::heartbeat` is 0: every connection would count as dead"));
         }
         if self.compact && driver.upkeep().is_none() {
-            let message = format!("{driver:?} folds no events; take a store that does, or don't compact");
+            let store = name_of(driver);
+            let message = format!("{store} folds no events; take a store that does, or don't compact");
             return Err(Error::invalid(message));
         }
+        if self.sandbox_id.is_some() && self.provider.is_none() {
+            return Err(Error::invalid("a sandbox's id says nothing without a provider: use `builder_in`"));
+        }
+        Ok(())
+    }
+
+    /// Takes what the provider says, but for what was set by hand.
+    fn reach(&mut self, endpoint: SandboxEndpoint) {
+        self.url = endpoint.url;
+        self.token = self.token.take().or(endpoint.token);
+        self.client = self.client.take().or(endpoint.client);
+        // The later of two headers of one name counts.
+        self.headers.splice(0..0, endpoint.headers);
+    }
+
+    async fn http(&mut self) -> Result<Http> {
+        let client = match self.client.take() {
+            Some(client) => client,
+            None => http::build(http::client())?,
+        };
+        let http = Http::new(client, &self.url, self.token.as_deref(), &self.headers)?;
         wait_for_health(&http, self.limits.connect).await?;
-        let counters = Arc::<Counters>::default();
-        Ok(SandboxAgent::new(Parts {
-            http,
-            store: Store::new(driver, self.limits.store, counters.clone()),
-            limits: self.limits,
-            holder: self.holder,
-            compacts: self.compact,
-            counters,
-            runtime: Handle::current(),
-            stop: CancellationToken::new(),
-        }))
+        Ok(http)
     }
 }
 
-async fn wait_for_health(http: &Http, limit: Duration) -> Result<()> {
+/// The word that the store's `Debug` output begins with: the rest tells of what it holds.
+fn name_of(driver: &dyn SessionPersistDriver) -> String {
+    let shown = format!("{driver:?}");
+    shown.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default().to_owned()
+}
+
+pub(crate) async fn wait_for_health(http: &Http, limit: Duration) -> Result<()> {
     let deadline = limits::after(Instant::now(), limit);
     let mut reconnect = Reconnect::new(limit);
     loop {

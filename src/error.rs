@@ -3,10 +3,13 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sandbox_agent_persist::{PersistError, PersistErrorKind};
 
 use crate::http::Problem;
+use crate::sandbox::SandboxErrorKind;
+use crate::session::SameName;
 
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -26,6 +29,8 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     delivery: Option<Delivery>,
+    retry_after: Option<Duration>,
+    offered: Vec<String>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -46,12 +51,17 @@ pub enum ErrorKind {
         /// The JSON-RPC error code; -32000 asks for authentication.
         code: i64,
     },
+    /// The agent does not offer this method, so that it was not asked. Do without, or take another agent.
+    NotOffered {
+        /// The method of the protocol, such as `session/fork`.
+        method: String,
+    },
     /// The agent's process exited. The next call starts a new one.
     AgentExited {
         /// Its exit code, where it had one.
         code: Option<i64>,
     },
-    /// The server no longer knows the agent's process. The next call starts a new one.
+    /// The server no longer knows the process. A session's next call starts a new agent.
     ProcessGone,
     /// A limit in time ran out; the message says which.
     TimedOut(Limit),
@@ -62,8 +72,11 @@ pub enum ErrorKind {
         /// The cap in bytes.
         limit: usize,
     },
-    /// The store failed.
+    /// The store failed, or refuses, and the kind says how. Where it is an event that could not be stored, the
+    /// session has ended rather than skip it: resume it once the store is well. `Fenced`: another SDK has the session.
     Persist(PersistErrorKind),
+    /// The provider of the sandbox could not do what it was asked, and the kind says why.
+    Sandbox(SandboxErrorKind),
     /// No session has this id.
     SessionNotFound,
     /// A session with this id exists. Resume it, or choose another id.
@@ -84,7 +97,20 @@ pub enum ErrorKind {
     DuplicatePrompt,
     /// The permission request was answered, or ended with its turn.
     PermissionGone,
-    /// The agent or server sent what the protocol does not allow.
+    /// A command of the SDK's in the sandbox failed; the message has what it said.
+    CommandFailed {
+        /// Its exit code, where it had one.
+        code: Option<i32>,
+    },
+    /// A file of this machine could not be read or written; the cause says why.
+    Io,
+    /// A folder holds what is not carried: a link that leads out of it, a device, a path that is not below it.
+    UnsafePath {
+        /// Which.
+        path: String,
+    },
+    /// The agent or server sent what the protocol does not allow, a store broke its contract, or others open the
+    /// same session again and again; the message says which.
     Protocol,
     /// The SDK was closed or detached, or the last handle was dropped.
     Closed,
@@ -106,6 +132,10 @@ pub enum Limit {
     Unconfirmed,
     /// The time that a cancelled turn gets to end by itself.
     Cancel,
+    /// The time of one call to the server that is not about a session.
+    Call,
+    /// The time that a call of the sandbox's provider may take.
+    Sandbox,
 }
 
 /// What is known of a message that failed.
@@ -121,15 +151,34 @@ pub enum Delivery {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Arc::new(Inner { kind, message: message.into(), delivery: None, source: None }))
+        Self(Arc::new(Inner {
+            kind,
+            message: message.into(),
+            delivery: None,
+            retry_after: None,
+            offered: Vec::new(),
+            source: None,
+        }))
     }
 
     pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
-        self.change(|inner| inner.source = Some(Arc::new(source)))
+        self.with_cause(Arc::new(source))
+    }
+
+    pub(crate) fn with_cause(self, source: Arc<dyn StdError + Send + Sync>) -> Self {
+        self.change(|inner| inner.source = Some(source))
     }
 
     pub(crate) fn with_delivery(self, delivery: Delivery) -> Self {
         self.change(|inner| inner.delivery = Some(delivery))
+    }
+
+    pub(crate) fn with_retry_after(self, after: Option<Duration>) -> Self {
+        self.change(|inner| inner.retry_after = after)
+    }
+
+    pub(crate) fn with_offered(self, offered: Vec<String>) -> Self {
+        self.change(|inner| inner.offered = offered)
     }
 
     /// The same error for others than whoever sent the message that it came from.
@@ -168,6 +217,17 @@ impl Error {
     /// Whether the message that failed reached the agent; `None` where nothing was to be sent.
     pub fn delivery(&self) -> Option<Delivery> {
         self.0.delivery
+    }
+
+    /// When the server wants to be asked again, where it said so (`Retry-After`).
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// What can be chosen instead of what can't be had: modes, models, values of an option, authentication
+    /// methods. Empty where that is not what went wrong.
+    pub fn offered(&self) -> &[String] {
+        &self.0.offered
     }
 
     /// The server's problem document, where it sent one.
@@ -215,6 +275,7 @@ impl fmt::Debug for Error {
             .field("kind", &self.0.kind)
             .field("message", &self.0.message)
             .field("delivery", &self.0.delivery)
+            .field("offered", &self.0.offered)
             .field("source", &self.0.source)
             .finish()
     }
@@ -223,6 +284,11 @@ impl fmt::Debug for Error {
 impl From<PersistError> for Error {
     fn from(error: PersistError) -> Self {
         let message = match error.kind() {
+            PersistErrorKind::Fenced
+                if StdError::source(&error).is_some_and(|cause| cause.is::<SameName>()) =>
+            {
+                "another SDK has this one's holder's name, and so the session: give each running SDK a name of its own"
+            }
             PersistErrorKind::Fenced => "another SDK has the session: what this one writes is refused",
             PersistErrorKind::Unavailable => "the session store is unavailable",
             PersistErrorKind::TooLarge => "the session store takes nothing that large",

@@ -5,9 +5,12 @@ use sandbox_agent_persist::{RawValue, Sender, SessionEvent};
 use serde_json::{Value, json};
 
 use crate::acp::{Outbound, read_answer};
+#[cfg(all(unix, feature = "files"))]
+pub use crate::api::fs::archives;
 use crate::error::ErrorKind;
 use crate::http::Problem;
 pub use crate::sse::fuzzing::frames;
+use crate::view::SessionView;
 use crate::{EventView, SessionEventExt};
 
 /// What an agent writes.
@@ -72,6 +75,11 @@ fn view(payload: Box<RawValue>) {
         assert!(matches!(event.view(), EventView::Update(_)), "{said:?} is no update");
     }
     assert_eq!(event.payload.get(), text);
+    let mut shown = SessionView::new();
+    if let Some(entry) = shown.add(event).and_then(|number| shown.entry(number)) {
+        let _ = entry.to_string();
+        assert!(entry.first_index == 1 && entry.last_index == 1);
+    }
 }
 
 /// What comes in place of a success.
@@ -107,6 +115,12 @@ mod seeds {
         let seeds: Vec<_> = folder.read_dir().unwrap().map(|seed| seed.unwrap().path()).collect();
         assert!(!seeds.is_empty(), "{target} has no seeds");
         seeds.iter().for_each(|seed| check(&std::fs::read(seed).unwrap()));
+    }
+
+    #[cfg(all(unix, feature = "files"))]
+    #[test]
+    fn of_archives() {
+        run("archives", super::archives);
     }
 
     #[test]

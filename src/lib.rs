@@ -23,6 +23,7 @@
 //! # The parts
 //!
 //! - [`SandboxAgent`]: one server and one store. It opens sessions, and has the three ways to part.
+//! - [`SandboxProvider`]: makes the sandbox that an SDK is [started](SandboxAgent::start) in, where none runs yet.
 //! - [`Session`]: takes prompts, answers permissions, gives events. A cheap clone.
 //! - [`Turn`]: one prompt on its way. Await it for the response, or read it as a stream:
 //!
@@ -45,9 +46,14 @@
 //!
 //! - [`Session::events`] and [`Session::on_event`]: everything that happens, from any point of the
 //!   past on, for anybody who wants to see it. [`SessionEventExt`] reads an event's JSON.
+//! - [`SessionView`]: the same as people see it, folded from the events; [`PlainText`] and [`Markdown`] print it.
+//! - [`ClientHandlers`]: what agents may ask of their client, beside permissions. Off unless handled.
 //! - [`SessionPersistDriver`]: where it is kept. [`MemorySessionPersistDriver`] is the default; the
 //!   crate `sandbox-agent-persist-sqlite` keeps it in a file; whoever wants it elsewhere implements
 //!   the trait and proves it with the suite in [`persist`].
+//!
+//! - [`api`]: the rest of the sandbox, typed: [`processes`](SandboxAgent::processes), [`fs`](SandboxAgent::fs),
+//!   [`agents`](SandboxAgent::agents), [`config`](SandboxAgent::config), [`desktop`](SandboxAgent::desktop).
 //!
 //! # What holds
 //!
@@ -79,21 +85,34 @@
 //!
 //! `rustls` (default): `https://` by rustls with the platform's certificates. Without it, `http://`
 //! only, or a client given to [`SandboxAgentBuilder::client`].
+//!
+//! `websocket`: terminals of processes, and the signalling of the desktop's stream.
+//!
+//! `files`: files and folders of any size, to and from the sandbox, checked by their SHA-256.
+//!
+//! `local`: `LocalSandbox`, a server of this machine that ends with the program. On Unix; it adds tokio's `process`.
 
 mod acp;
+pub mod api;
 mod builder;
 mod client;
 mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod handlers;
 mod http;
 mod limits;
+#[cfg(all(feature = "local", unix))]
+mod local;
 mod markdown;
 mod metrics;
+mod reading;
+mod sandbox;
 mod session;
 mod sse;
 mod time;
+mod view;
 
 /// The types of the Agent Client Protocol, version 1.
 pub use agent_client_protocol_schema::v1 as acp_schema;
@@ -104,13 +123,20 @@ pub(crate) mod acp_types {
 }
 
 pub use acp::{Gap, GapCause};
+pub use async_trait::async_trait;
 pub use builder::SandboxAgentBuilder;
 pub use client::SandboxAgent;
 pub use error::{Delivery, Error, ErrorKind, Limit, Result};
+pub use handlers::{
+    Asked, ClientHandlers, Elicitation, ExtensionHandler, Handled, Terminals, TextFileReader, TextFileWriter,
+};
 pub use http::Problem;
 pub use limits::Limits;
+#[cfg(all(feature = "local", unix))]
+pub use local::{LocalProvider, LocalSandbox, LocalSandboxBuilder};
 pub use markdown::Markdown;
 pub use metrics::Metrics;
+pub use sandbox::{SandboxEndpoint, SandboxError, SandboxErrorKind, SandboxProvider};
 pub use sandbox_agent_persist as persist;
 pub use sandbox_agent_persist::{
     ListEventsRequest, ListPage, ListSessionsRequest, Sender, SessionEvent, SessionFilter,
@@ -119,11 +145,17 @@ pub use sandbox_agent_persist::{
 pub use sandbox_agent_persist_memory::MemorySessionPersistDriver;
 pub use serde_json;
 pub use session::{
-    Compaction, EventView, Events, From, NotRestored, Opened, PermissionPolicy, PermissionReply,
-    PermissionRequest, PermissionRequests, PermissionSubscription, Prompt, ResumeOutcome, Session,
-    SessionEventExt, SessionRequest, SessionState, Subscription, Turn, TurnEvent, TurnStats, WhenBusy,
+    Authentication, Choice, Compaction, EventView, Events, ForkedFrom, From, NotRestored, Opened,
+    PermissionPolicy, PermissionReply, PermissionRequest, PermissionRequests, PermissionSubscription, Prompt,
+    ResumeOutcome, Session, SessionEventExt, SessionRequest, SessionState, Setting, Subscription, Turn,
+    TurnEvent, TurnStats, WhenBusy,
+};
+pub use view::{
+    Entry, Message, Permission, PermissionAnswer, PlainText, Request, SessionView, Speaker, Tokens,
+    TurnState, TurnView, Usage, What,
 };
 
-#[cfg(doctest)]
+// With all that it shows.
+#[cfg(all(doctest, feature = "local", unix))]
 #[doc = include_str!("../README.md")]
 struct Readme;

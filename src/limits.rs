@@ -36,8 +36,13 @@ pub struct Limits {
     pub(crate) cancel: Duration,
     pub(crate) reconnect: Duration,
     pub(crate) heartbeat: Duration,
+    pub(crate) call: Duration,
+    pub(crate) transfer: Duration,
+    pub(crate) tries: usize,
+    pub(crate) answer_bytes: usize,
     pub(crate) store: Duration,
     pub(crate) lease: Duration,
+    pub(crate) sandbox: Duration,
     pub(crate) queue_bytes: usize,
     pub(crate) event_bytes: usize,
     pub(crate) message_bytes: usize,
@@ -45,6 +50,9 @@ pub struct Limits {
     pub(crate) queued_prompts: usize,
     pub(crate) pending_requests: usize,
     pub(crate) pending_permissions: usize,
+    pub(crate) handler: Duration,
+    pub(crate) handler_wait: Duration,
+    pub(crate) pending_handlers: usize,
     pub(crate) transcript_chars: usize,
 }
 
@@ -60,8 +68,13 @@ impl Default for Limits {
             cancel: Duration::from_secs(10),
             reconnect: Duration::from_secs(60),
             heartbeat: Duration::from_secs(45),
+            call: Duration::from_secs(30),
+            transfer: Duration::from_secs(600),
+            tries: 6,
+            answer_bytes: 64 * MIB,
             store: Duration::from_secs(30),
             lease: Duration::from_secs(30),
+            sandbox: Duration::from_secs(5 * 60),
             queue_bytes: 64 * MIB,
             event_bytes: 64 * MIB,
             message_bytes: 2 * MIB,
@@ -69,6 +82,9 @@ impl Default for Limits {
             queued_prompts: 64,
             pending_requests: 256,
             pending_permissions: 256,
+            handler: Duration::from_secs(120),
+            handler_wait: Duration::from_secs(30 * 60),
+            pending_handlers: 64,
             transcript_chars: 32_000,
         }
     }
@@ -111,12 +127,28 @@ impl Limits {
         reconnect: Duration,
         /// How long a connection may be silent before it counts as dead. 45 s: three of the server's heartbeats.
         heartbeat: Duration,
+        /// How long one try of a call may take that is not about a session, such as one of
+        /// [`processes`](crate::SandboxAgent::processes). 30 s: the server answers these at once, or has a
+        /// limit of its own for them, which is added.
+        call: Duration,
+        /// How long a call may take that carries a file or an image, or that installs something. 10 minutes:
+        /// some 64 MiB over a slow line, or an agent with its runtime.
+        transfer: Duration,
+        /// How often an idempotent call is tried. 6: with the pauses between them some 3 s, in which a proxy
+        /// has found its server again. No try begins after [`reconnect`](Self::reconnect).
+        tries: usize,
+        /// The largest answer that is read into memory: a file, an image, the log of a process. 64 MiB: six times
+        /// the log that the server keeps.
+        answer_bytes: usize,
         /// How long a store that is unavailable is tried again before the session fails, and how
         /// long one call of it may take. 30 s: longer than a busy database, shorter than a person waits.
         store: Duration,
         /// How long a session stays held by an SDK that died, where it [holds](crate::SandboxAgentBuilder::holder)
         /// its sessions. 30 s: it is renewed three times as often, and a node that is gone is noticed soon.
         lease: Duration,
+        /// How long one call of a [provider](crate::SandboxProvider) may take. 5 minutes: a container's image or a
+        /// machine may have to be brought first.
+        sandbox: Duration,
         /// Bytes of events that may wait between socket and store, for each session. 64 MiB:
         /// some seconds of the fastest agent. When it is full the socket isn't read.
         queue_bytes: usize,
@@ -135,6 +167,14 @@ impl Limits {
         /// How many permission requests of a session may wait for a person; one more is refused.
         /// 256: nobody answers more.
         pending_permissions: usize,
+        /// How long a [handler](crate::ClientHandlers) may take to answer the agent. 120 s, as long as a request of ours may.
+        handler: Duration,
+        /// The same where it waits for a person's answer or for a command's end. 30 minutes: longer than any
+        /// that is not stuck.
+        handler_wait: Duration,
+        /// How many of a session's handlers may run at once; one request more is refused. 64: an agent
+        /// works on few things at a time.
+        pending_handlers: usize,
         /// Characters of history that a recreated session gets. 32,000: about 8,000 tokens.
         transcript_chars: usize,
     }

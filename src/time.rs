@@ -20,6 +20,16 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
     Some(seconds * 1_000 + milliseconds(fraction)?)
 }
 
+/// Milliseconds since the Unix epoch of a time as HTTP headers have it, `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub(crate) fn parse_http(text: &str) -> Option<i64> {
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let mut words = text.split_once(", ")?.1.split(' ');
+    let (day, month, year, clock, zone) =
+        (words.next()?, words.next()?, words.next()?, words.next()?, words.next()?);
+    let at = MONTHS.find(month).filter(|at| month.len() == 3 && at % 3 == 0)?;
+    (zone == "GMT").then(|| parse(&format!("{year}-{:02}-{day}T{clock}Z", at / 3 + 1)))?
+}
+
 /// The time in UTC, with milliseconds where there are any.
 pub(crate) fn print(ms: i64) -> String {
     let (seconds, fraction) = (ms.div_euclid(1_000), ms.rem_euclid(1_000));
@@ -94,6 +104,14 @@ mod tests {
         }
         assert_eq!(print(951_868_799_500), "2000-02-29T23:59:59.500Z");
         assert_eq!(print(-1), "1969-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn times_of_http_headers_are_read() {
+        assert_eq!(parse_http("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777_000));
+        for text in ["", "Sun, 06 anF 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 CET", "06 Nov 1994"] {
+            assert_eq!(parse_http(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use sandbox_agent_sdk::{PermissionReply, SessionRequest};
-use serde::{Deserialize, Serialize};
-use serde_json::value::to_raw_value;
-use serde_json::{Value, json};
-
 use sandbox_agent_sdk::persist::RawValue;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::frame::Frame;
-use crate::member::Member;
 use crate::prompt::NewPrompt;
+use crate::sandbox::{Command, Content};
 
 /// A call of a member, as JSON `{"action": "prompt", "args": {…}}`.
 ///
@@ -92,6 +89,56 @@ pub enum Call {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cwd: Option<String>,
     },
+    /// What is in a folder of the sandbox: a list of its entries.
+    ListFiles {
+        /// The folder.
+        path: String,
+    },
+    /// The content of a file: `{"text": "…"}` or `{"base64": "…"}`.
+    ReadFile {
+        /// The file.
+        path: String,
+    },
+    /// Writes a file.
+    WriteFile {
+        /// The file.
+        path: String,
+        /// What is to be in it.
+        content: Content,
+    },
+    /// Deletes a file, or a folder with all that is in it.
+    DeleteFile {
+        /// Which.
+        path: String,
+    },
+    /// Runs a command to its end; gives a [`CommandOutput`](crate::CommandOutput).
+    Exec(Command),
+    /// Starts a process that everybody sees; gives its id.
+    StartProcess(Command),
+    /// Writes to a process, or types into its terminal.
+    WriteProcess {
+        /// The process.
+        process_id: String,
+        /// What to write.
+        content: Content,
+    },
+    /// Sets the size of a terminal.
+    ResizeProcess {
+        /// The process.
+        process_id: String,
+        /// Its columns.
+        columns: u16,
+        /// Its rows.
+        rows: u16,
+    },
+    /// Ends a process.
+    EndProcess {
+        /// The process.
+        process_id: String,
+        /// At once, rather than by asking it to.
+        #[serde(default)]
+        kill: bool,
+    },
 }
 
 /// Some of the frames that are stored.
@@ -105,14 +152,14 @@ pub struct Page {
 }
 
 impl Page {
-    /// The page as it travels.
-    pub fn json(&self) -> Box<RawValue> {
+    /// The page as it travels, where no frame may have more bytes than that.
+    pub fn json(&self, max_bytes: usize) -> Box<RawValue> {
         let mut text = format!(r#"{{"last":{},"frames":["#, self.last);
         for (at, frame) in self.frames.iter().enumerate() {
             if at > 0 {
                 text.push(',');
             }
-            text.push_str(&String::from_utf8_lossy(&frame.json()));
+            text.push_str(&String::from_utf8_lossy(&frame.json_within(max_bytes)));
         }
         text.push_str("]}");
         RawValue::from_string(text).unwrap_or_default()
@@ -144,6 +191,15 @@ impl Call {
             Self::TakeControl {} => "takeControl",
             Self::ReleaseControl { .. } => "releaseControl",
             Self::CreateSession { .. } => "createSession",
+            Self::ListFiles { .. } => "listFiles",
+            Self::ReadFile { .. } => "readFile",
+            Self::WriteFile { .. } => "writeFile",
+            Self::DeleteFile { .. } => "deleteFile",
+            Self::Exec(_) => "exec",
+            Self::StartProcess(_) => "startProcess",
+            Self::WriteProcess { .. } => "writeProcess",
+            Self::ResizeProcess { .. } => "resizeProcess",
+            Self::EndProcess { .. } => "endProcess",
         }
     }
 
@@ -154,68 +210,4 @@ impl Call {
             .and_then(|mut call| Some(call.get_mut("args")?.take()))
             .unwrap_or_default()
     }
-}
-
-impl Member {
-    /// Makes a call as it travelled, and gives its answer as JSON of at most about `max_bytes`.
-    ///
-    /// The workspace's [hook](crate::Authorize::allow) is asked first.
-    pub async fn call(&self, call: Call, max_bytes: usize) -> Result<Box<RawValue>> {
-        self.workspace().allow(self.participant(), &call).await?;
-        let answer = match call {
-            Call::GetSessionInfo {} => to_raw_value(&self.snapshot()?),
-            Call::Prompt(prompt) => to_raw_value(&self.prompt(prompt).await?),
-            Call::Cancel { session_id } => to_raw_value(&self.cancel(session_id.as_deref()).await?),
-            Call::WithdrawPrompt { prompt_id } => to_raw_value(&self.withdraw(&prompt_id).await?),
-            Call::AcceptPrompt { prompt_id } => to_raw_value(&self.accept_proposal(&prompt_id).await?),
-            Call::RespondPermission { session_id, permission_id, reply } => {
-                let reply = match &*reply {
-                    "once" => PermissionReply::Once,
-                    "always" => PermissionReply::Always,
-                    "reject" => PermissionReply::Reject,
-                    _ => PermissionReply::Option(reply),
-                };
-                to_raw_value(&self.respond_permission(&session_id, &permission_id, reply).await?)
-            }
-            Call::GetSequencedEvents { since, limit } => {
-                let page = self.page(since, limit.unwrap_or(usize::MAX), max_bytes).await?;
-                Ok(page.json())
-            }
-            Call::GetFramePart { sequence, offset } => {
-                to_raw_value(&self.frame_part(sequence, offset, max_bytes).await?)
-            }
-            Call::RequestControl {} => to_raw_value(&self.request_control().await?),
-            Call::GiveControl { to } => to_raw_value(&self.give_control(&to).await?),
-            Call::TakeControl {} => to_raw_value(&self.take_control().await?),
-            Call::ReleaseControl { term } => to_raw_value(&self.release_control(term).await?),
-            Call::CreateSession { session_id, agent, cwd } => {
-                let request = SessionRequest::new(session_id, agent);
-                let request = match cwd {
-                    Some(cwd) => request.cwd(cwd),
-                    None => request,
-                };
-                to_raw_value(&self.open_session(request).await?)
-            }
-        };
-        answer.map_err(|error| Error::invalid("the answer could not be written as JSON").with_source(error))
-    }
-
-    /// A part of a frame's JSON, from this byte on.
-    async fn frame_part(&self, sequence: u64, offset: usize, max_bytes: usize) -> Result<Value> {
-        let mut frames = self.page(sequence.saturating_sub(1), 1, usize::MAX).await?.frames;
-        let frame = frames.pop().filter(|frame| frame.sequence == sequence);
-        let frame = frame.ok_or_else(|| Error::not_found(format!("there is no frame {sequence}")))?;
-        let json = frame.json();
-        let text = std::str::from_utf8(&json).unwrap_or_default();
-        // As JSON in JSON, a character may take six.
-        let end = floor_char_boundary(text, offset.saturating_add((max_bytes / 6).max(4)));
-        let part = text
-            .get(offset..end)
-            .ok_or_else(|| Error::invalid(format!("frame {sequence} has no character at byte {offset}")))?;
-        Ok(json!({ "sequence": sequence, "offset": offset, "total": text.len(), "text": part }))
-    }
-}
-
-fn floor_char_boundary(text: &str, at: usize) -> usize {
-    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }

@@ -42,19 +42,21 @@ pub enum FrameBody {
     /// `chat.user`: somebody said something to an agent.
     ChatUser(ChatUser),
     /// `permission.requested`: an agent asks for a permission.
-    PermissionRequested(PermissionRequested),
+    PermissionRequested(Box<PermissionRequested>),
     /// `permission.resolved`: it was answered, or its turn ended.
     PermissionResolved(PermissionResolved),
     /// `process.output`: a process in the sandbox wrote something.
     ProcessOutput(Output),
     /// `shell.data`: a terminal in the sandbox wrote something.
     ShellData(Output),
+    /// `process.state`: a process was started, or has ended.
+    ProcessState(ProcessState),
     /// `presence`: somebody came or went.
     Presence(Presence),
     /// `control`: who drives, and who asks to.
     Control(Control),
     /// `state`: what a session does.
-    State(State),
+    State(Box<State>),
     /// `evicted`: the places from `from` to `sequence` are no longer stored.
     Evicted,
     /// A kind that this version does not know, as it came.
@@ -134,13 +136,42 @@ pub struct Output {
     /// The operating system's, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
-    /// `stdout`, `stderr` or `pty`.
-    pub stream: String,
-    /// The bytes, as base64.
-    pub data: String,
-    /// The server's number of the first and the last of what this is made of.
+    /// `stdout`, `stderr` or `pty`; none where output is lost, for nobody knows whose it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sequences: Option<(u64, u64)>,
+    pub stream: Option<String>,
+    /// The bytes, as base64.
+    #[serde(default)]
+    pub data: String,
+    /// The server's numbers of the first and the last piece of output that this is made of.
+    pub sequences: (u64, u64),
+    /// Whether this stands for output that the server dropped before it could be read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
+}
+
+/// A process that was started in the workspace.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ProcessState {
+    /// The server's id of it.
+    pub process_id: String,
+    /// The operating system's, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Whether it has a terminal.
+    #[serde(default)]
+    pub tty: bool,
+    /// Whether it runs.
+    pub running: bool,
+    /// Its exit code; none while it runs, and where a signal or the server's end ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// The server's number of its newest piece of output that is in the line.
+    #[serde(default)]
+    pub last_output: u64,
 }
 
 /// Somebody came or went.
@@ -217,6 +248,7 @@ impl FrameBody {
             Self::PermissionResolved(_) => "permission.resolved",
             Self::ProcessOutput(_) => "process.output",
             Self::ShellData(_) => "shell.data",
+            Self::ProcessState(_) => "process.state",
             Self::Presence(_) => "presence",
             Self::Control(_) => "control",
             Self::State(_) => "state",
@@ -236,6 +268,7 @@ impl FrameBody {
             Self::PermissionRequested(data) => raw(data),
             Self::PermissionResolved(data) => raw(data),
             Self::ProcessOutput(data) | Self::ShellData(data) => raw(data),
+            Self::ProcessState(data) => raw(data),
             Self::Presence(data) => raw(data),
             Self::Control(data) => raw(data),
             Self::State(data) => raw(data),
@@ -257,6 +290,7 @@ impl FrameBody {
             "permission.resolved" => part(data, Self::PermissionResolved),
             "process.output" => part(data, Self::ProcessOutput),
             "shell.data" => part(data, Self::ShellData),
+            "process.state" => part(data, Self::ProcessState),
             "presence" => part(data, Self::Presence),
             "control" => part(data, Self::Control),
             "state" => part(data, Self::State),
@@ -293,6 +327,19 @@ impl Frame {
     /// The frame as JSON, made at the first call and shared by all that follow.
     pub fn json(&self) -> Bytes {
         self.json.get_or_init(|| self.print().unwrap_or_default().into()).clone()
+    }
+
+    /// The frame as JSON where that has at most so many bytes, and else what stands for it:
+    /// `{"sequence": 17, "type": "large", "data": {"bytes": 3000000}}`. The frame itself then comes
+    /// [in parts](crate::Call::GetFramePart).
+    pub fn json_within(&self, max_bytes: usize) -> Bytes {
+        let json = self.json();
+        if json.len() <= max_bytes {
+            return json;
+        }
+        let data = serde_json::json!({ "bytes": json.len() });
+        let stub = FrameBody::Other { kind: "large".to_owned(), data };
+        Self::standing_from(self.from, self.sequence, self.at, stub).json()
     }
 
     /// Reads a frame's JSON. What is not known is kept; only what is no frame at all is

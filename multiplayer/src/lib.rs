@@ -58,6 +58,7 @@ mod authorize;
 mod call;
 mod client;
 mod control;
+mod dispatch;
 mod error;
 mod frame;
 mod limits;
@@ -65,6 +66,7 @@ mod line;
 mod member;
 mod participant;
 mod prompt;
+mod sandbox;
 mod snapshot;
 mod workspace;
 
@@ -77,12 +79,14 @@ pub use client::{
 pub use control::{Control, ControlPolicy, ObserverPrompts};
 pub use error::{Error, ErrorKind, Result};
 pub use frame::{
-    Activity, ChatUser, Frame, FrameBody, Output, PermissionRequested, PermissionResolved, Presence, State,
+    Activity, ChatUser, Frame, FrameBody, Output, PermissionRequested, PermissionResolved, Presence,
+    ProcessState, State,
 };
 pub use limits::Limits;
 pub use line::Frames;
 pub use member::Member;
 pub use participant::{Participant, Person, Rights};
 pub use prompt::{Accepted, Failure, NewPrompt, Phase, PromptState};
+pub use sandbox::{Command, CommandOutput, Content};
 pub use snapshot::{SessionSummary, Snapshot};
 pub use workspace::{Hook, Workspace, WorkspaceBuilder};

@@ -90,7 +90,7 @@ pub enum Phase {
     Failed,
     /// It was withdrawn or turned down before it was sent.
     Withdrawn,
-    /// Something that this version does not know.
+    /// It was known once, and how it ended is not; or something that this version does not know.
     #[serde(other)]
     Unknown,
 }

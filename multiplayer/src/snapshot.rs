@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::control::Control;
-use crate::frame::{Activity, ChatUser, FrameBody, PermissionRequested, State};
+use crate::frame::{Activity, ChatUser, FrameBody, PermissionRequested, ProcessState, State};
 use crate::participant::Person;
 use crate::prompt::{Phase, PromptState};
 
 /// How many prompts that are over are kept.
 const RECENT: usize = 32;
+/// How many processes that have ended are kept.
+const ENDED: usize = 16;
 
 /// What a workspace is like at one place of its line.
 ///
@@ -32,6 +34,8 @@ pub struct Snapshot {
     pub prompts: Vec<PromptState>,
     /// The newest prompts that are over, at most 32, oldest first.
     pub recent: Vec<PromptState>,
+    /// The processes that were started here: those that run, and some that have ended.
+    pub processes: BTreeMap<String, ProcessState>,
     /// Who is here.
     pub here: Vec<Person>,
     /// Who drives.
@@ -59,10 +63,16 @@ impl Snapshot {
         match body {
             FrameBody::SessionEvent(event) => self.reached(&event.session_id, event.event_index),
             FrameBody::ChatUser(chat) => self.said(sequence, chat),
-            FrameBody::PermissionRequested(asked) => self.permissions.push(asked.clone()),
+            FrameBody::PermissionRequested(asked) => self.permissions.push((**asked).clone()),
             FrameBody::PermissionResolved(answered) => self.permissions.retain(|asked| {
                 (&asked.session_id, &asked.permission_id) != (&answered.session_id, &answered.permission_id)
             }),
+            FrameBody::ProcessOutput(output) | FrameBody::ShellData(output) => {
+                if let Some(process) = self.processes.get_mut(&output.process_id) {
+                    process.last_output = process.last_output.max(output.sequences.1);
+                }
+            }
+            FrameBody::ProcessState(process) => self.process_changed(process),
             FrameBody::Presence(presence) => self.here.clone_from(&presence.here),
             FrameBody::Control(control) => self.control = control.clone(),
             FrameBody::State(state) => self.session_changed(state),
@@ -93,6 +103,26 @@ impl Snapshot {
         let phase = if chat.proposed { Phase::Proposed } else { Phase::Queued };
         let prompt = PromptState::new(&chat.prompt_id, &chat.session_id, &chat.user_id, phase, sequence);
         self.prompts.push(prompt);
+    }
+
+    fn process_changed(&mut self, change: &ProcessState) {
+        let mut change = change.clone();
+        // Ids begin anew with the server; a process that starts is another one.
+        if let Some(known) = self.processes.get(&change.process_id)
+            && !change.running
+        {
+            change.last_output = change.last_output.max(known.last_output);
+        }
+        self.processes.insert(change.process_id.clone(), change);
+        let ended: Vec<_> = self
+            .processes
+            .values()
+            .filter(|process| !process.running)
+            .map(|one| one.process_id.clone())
+            .collect();
+        if let (Some(first), true) = (ended.first(), ended.len() > ENDED) {
+            self.processes.remove(first);
+        }
     }
 
     fn session_changed(&mut self, change: &State) {

@@ -26,6 +26,10 @@ use seal::{MEMBER, Sealed, corrupt, seal};
 /// names the event or record and the key, and so is one whose key is wrong or isn't among the [`Keys`].
 /// Payloads come back byte for byte.
 ///
+/// A record that can't be read stops a list of sessions, and the error lets the caller
+/// [go on behind it](PersistError::unreadable), as retention and copies do. `delete_session` reads nothing, and
+/// so deletes such a session as any other.
+///
 /// # What is encrypted
 /// - Of an event its payload. Stored is `{"_sandboxAgentEncrypted":{"v":1,"key":…,"data":…}}`.
 /// - Of a record its `session_init`, `config_options`, `modes`, `title`, `tags` and `extra`. Stored is the

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sandbox_agent_persist::{
     Cursor, Inserted, ListEventsRequest, ListPage, ListSessionsRequest, Order, PersistError,
-    PersistErrorKind, SessionEvent, SessionRecord, Usage,
+    PersistErrorKind, SessionEvent, SessionRecord, Usage, brief,
 };
 
 use crate::MemoryOptions;
@@ -119,6 +119,7 @@ impl Store {
         if event.first_index() != next_index {
             return Ok(Inserted::Conflict { next_index });
         }
+        check_place(&event)?;
         let size = event_size(&event);
         self.check_fits(size)?;
         // A turn is over when its end arrives, so that the end always finds room.
@@ -219,7 +220,8 @@ impl Store {
         let Some((evicted, session)) = idle_longest.and_then(|id| self.remove(&id)) else {
             return Err(too_large(
                 format!(
-                    "session {id:?} is one more than the {limit} that the store may hold, and none is idle"
+                    "session {} is one more than the {limit} that the store may hold, and none is idle",
+                    brief(id)
                 ),
                 "max_sessions",
             ));
@@ -240,7 +242,7 @@ impl Store {
             Some((id, _)) => self.evict_oldest(&id.clone()),
             None => {
                 return Err(too_large(
-                    format!("a running turn holds all {limit} events that session {id:?} may have"),
+                    format!("a running turn holds all {limit} events that session {} may have", brief(id)),
                     "max_events_per_session",
                 ));
             }
@@ -323,6 +325,20 @@ fn record_size(record: &SessionRecord) -> usize {
     // A record is made of plain JSON values, which always print.
     let json = serde_json::to_string(record).map_or(0, |json| json.len());
     size_of::<SessionRecord>() + json
+}
+
+/// An error of an index behind which there is none.
+fn check_place(event: &SessionEvent) -> Result<(), PersistError> {
+    let SessionEvent { id, event_index, session_id, .. } = event;
+    if *event_index < u64::MAX {
+        return Ok(());
+    }
+    Err(PersistError::new(
+        PersistErrorKind::Other,
+        format!(
+            "event {id:?} of session {session_id:?} has no possible place, at {event_index}; give it one before"
+        ),
+    ))
 }
 
 fn too_large(what: String, option: &str) -> PersistError {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use sandbox_agent_persist::{Inserted, PersistError, PersistErrorKind, SessionEvent, SessionRecord};
+use sandbox_agent_persist::{Inserted, PersistError, PersistErrorKind, SessionEvent, SessionRecord, brief};
 use tokio_postgres::Row;
 
 use crate::hidden::Hidden;
@@ -35,7 +35,7 @@ pub(crate) async fn insert(
 ) -> Result<Inserted, PersistError> {
     for event in events {
         event.check_session(session_id)?;
-        check_size(|| format!("event {:?}", event.id), event.size())?;
+        check_size(|| format!("event {}", brief(&event.id)), event.size())?;
     }
     let mut rest = events;
     while !rest.is_empty() {
@@ -112,7 +112,7 @@ pub(crate) async fn update(
     record: &SessionRecord,
 ) -> Result<(), PersistError> {
     let row = SessionRow::from(record);
-    check_size(|| format!("the record of session {:?}", record.id), row.size())?;
+    check_size(|| format!("the record of session {}", brief(&record.id)), row.size())?;
     let answer = store.pool.query_one(&store.statements.put_session, &row.values(&carried)).await?;
     outcome(store, &record.id, &answer).map(drop)
 }
@@ -131,7 +131,7 @@ pub(crate) async fn fold(
     folded: &SessionEvent,
 ) -> Result<bool, PersistError> {
     folded.check_session(session_id)?;
-    check_size(|| format!("event {:?}", folded.id), folded.size())?;
+    check_size(|| format!("event {}", brief(&folded.id)), folded.size())?;
     let row = store
         .pool
         .query_one(

@@ -1,6 +1,6 @@
 //! The writes. Each makes room first, so that the state is never larger than it may be.
 
-use sandbox_agent_persist::{Inserted, PersistError, PersistErrorKind, SessionEvent, SessionRecord};
+use sandbox_agent_persist::{Inserted, PersistError, PersistErrorKind, SessionEvent, SessionRecord, brief};
 
 use crate::measure::DEEPEST;
 use crate::room::too_large;
@@ -61,7 +61,7 @@ impl Store {
             ));
         }
         if self.options.max_events_per_session == 0 {
-            let what = format!("an event of session {session_id:?} is one more than none");
+            let what = format!("an event of session {} is one more than none", brief(session_id));
             return Err(too_large(&what, "max_events_per_session"));
         }
         let held = self.as_it_fits(event);
@@ -114,7 +114,8 @@ impl Store {
         let Some((run, run_size)) = run else { return Ok(false) };
         let measured = print::event_size(&folded, &[]);
         if self.bytes() - run_size + measured.size > self.options.max_bytes || measured.depth > DEEPEST {
-            let what = format!("one event for {:?} of session {session_id:?} does not fit", folded.indexes());
+            let (run, session) = (folded.indexes(), brief(session_id));
+            let what = format!("one event for {run:?} of session {session} does not fit");
             return Err(too_large(&what, "max_bytes"));
         }
 

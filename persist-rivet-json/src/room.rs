@@ -1,6 +1,6 @@
 //! What goes when the state is full.
 
-use sandbox_agent_persist::{PersistError, PersistErrorKind};
+use sandbox_agent_persist::{PersistError, PersistErrorKind, brief};
 
 use crate::store::Store;
 
@@ -12,7 +12,7 @@ impl Store {
     /// when all else goes. Nothing was evicted then.
     pub(crate) fn check_fits(&self, id: &str, added: usize, what: &str) -> Result<(), PersistError> {
         if self.options.max_sessions == 0 {
-            return Err(too_large(&format!("session {id:?} is one more than none"), "max_sessions"));
+            return Err(too_large(&format!("session {} is one more than none", brief(id)), "max_sessions"));
         }
         let session = match self.sessions.get(id) {
             Some(session) => session.bytes_without_events(),
@@ -20,8 +20,9 @@ impl Store {
         };
         let (needed, limit) = (self.bytes_of_no_session() + session + added, self.options.max_bytes);
         if needed > limit {
+            let id = brief(id);
             let what =
-                format!("{what} of session {id:?} needs a state of {needed} bytes, and it may have {limit}");
+                format!("{what} of session {id} needs a state of {needed} bytes, and it may have {limit}");
             return Err(too_large(&what, "max_bytes"));
         }
         Ok(())

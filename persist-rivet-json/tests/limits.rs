@@ -198,6 +198,11 @@ async fn limits_of_nothing_refuse_and_name_themselves() {
         assert!(store.content().to_value()["events"].as_object().unwrap().is_empty());
     }
     assert!(no_byte.update_session(SessionRecord::new("s", "codex", 0)).await.is_err());
+    let long = "s".repeat(5_000);
+    for store in [&no_session, &no_event, &no_byte] {
+        let refused = store.insert_event(&long, event(&long, 1, UPDATE)).await.unwrap_err();
+        assert!(refused.to_string().len() < 250, "{refused}");
+    }
     no_event.update_session(SessionRecord::new("s", "codex", 0)).await.unwrap();
 }
 

@@ -91,6 +91,10 @@ pub trait SessionPersistDriver: Debug + Send + Sync + 'static {
     async fn get_session(&self, id: &str) -> Result<Option<SessionRecord>, PersistError>;
 
     /// A page of records.
+    ///
+    /// A record that can't be read is in none. Where a driver can go on behind it, the page before ends in front of
+    /// it, and the next one is an error whose [`unreadable`](PersistError::unreadable) names it and has the cursor
+    /// of the page behind.
     async fn list_sessions(
         &self,
         request: ListSessionsRequest,

@@ -3,7 +3,12 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::Cursor;
+
 type Source = Box<dyn StdError + Send + Sync + 'static>;
+
+/// So much of a name shows which one it is.
+const SHOWN: usize = 64;
 
 /// An error of a store: a kind to match on, a sentence to read, the cause in `source()`.
 #[derive(Debug)]
@@ -11,6 +16,17 @@ pub struct PersistError {
     kind: PersistErrorKind,
     message: String,
     source: Option<Source>,
+    unreadable: Option<Box<Unreadable>>,
+}
+
+/// The session whose record stopped a list, because it can't be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unreadable {
+    /// The session. [`delete_session`](crate::SessionPersistDriver::delete_session) deletes it unread.
+    pub session_id: String,
+    /// Where the list goes on behind it; `None` where it was the last one.
+    pub next_cursor: Option<Cursor>,
 }
 
 /// What went wrong, as far as a caller can act on it.
@@ -41,7 +57,7 @@ pub enum PersistErrorKind {
 impl PersistError {
     /// An error of this kind. The message names the thing and, where there is one, the way out.
     pub fn new(kind: PersistErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), source: None, unreadable: None }
     }
 
     /// The error of a reader whose events `from..=to` were evicted.
@@ -68,6 +84,19 @@ impl PersistError {
     pub fn with_source(mut self, source: impl Into<Source>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// Says that a list came to a record that can't be read, and where it goes on behind that one.
+    #[must_use]
+    pub fn at_unreadable(mut self, session_id: impl Into<String>, next_cursor: Option<Cursor>) -> Self {
+        self.unreadable = Some(Box::new(Unreadable { session_id: session_id.into(), next_cursor }));
+        self
+    }
+
+    /// The session whose record can't be read, of an error by which
+    /// [`list_sessions`](crate::SessionPersistDriver::list_sessions) lets its caller go on behind it.
+    pub fn unreadable(&self) -> Option<&Unreadable> {
+        self.unreadable.as_deref()
     }
 
     /// The kind, to match on.
@@ -100,5 +129,26 @@ impl fmt::Display for PersistError {
 impl StdError for PersistError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// A name in quotes for the message of an error: whole, or its beginning where it is long. How long an id is,
+/// its user decides.
+pub fn brief(name: &str) -> String {
+    match name.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}…", &name[..end]),
+        None => format!("{name:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::brief;
+
+    #[test]
+    fn a_long_name_is_cut_between_characters() {
+        assert_eq!(brief("one \"s\""), r#""one \"s\"""#);
+        assert_eq!(brief(&"ü".repeat(64)), format!("\"{}\"", "ü".repeat(64)));
+        assert_eq!(brief(&"ü".repeat(65)), format!("\"{}\"…", "ü".repeat(64)));
     }
 }

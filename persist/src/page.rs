@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{PersistError, PersistErrorKind, SessionEvent, SessionFilter};
+use crate::{PersistError, PersistErrorKind, SessionEvent, SessionFilter, brief};
 
 /// How many items a page has when no limit is given.
 pub const DEFAULT_PAGE: usize = 100;
@@ -69,10 +69,9 @@ impl Cursor {
     }
 
     fn invalid(&self, what: &str) -> PersistError {
-        let shown: String = self.0.chars().take(64).collect();
         PersistError::new(
             PersistErrorKind::InvalidCursor,
-            format!("{shown:?} is no cursor of a list of {what}; list from the start"),
+            format!("{} is no cursor of a list of {what}; list from the start", brief(&self.0)),
         )
     }
 }

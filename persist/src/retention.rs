@@ -197,7 +197,8 @@ pub enum SparedBecause {
     Leased,
     /// It was active within the guard period, or came to life meanwhile.
     Active,
-    /// The store failed to read or delete it.
+    /// The store failed to read or delete it. Of one whose record can't be read it is not known whether a limit
+    /// picks it.
     Failed(PersistError),
 }
 
@@ -217,7 +218,7 @@ pub struct Spared {
 pub struct PruneReport {
     /// Those that were deleted, or would be, idle longest first.
     pub pruned: Vec<Pruned>,
-    /// Those that should have gone.
+    /// Those that should have gone, or may have to.
     pub spared: Vec<Spared>,
     /// How many of the sessions that were looked at stay.
     pub kept: usize,

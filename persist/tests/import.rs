@@ -75,7 +75,7 @@ async fn a_line_that_says_something_else_is_named() {
         (with("\"sessionId\":\"s\"", "\"sessionId\":\"t\""), "line 1 has the record of \"s\""),
         (with("\"format\"", "\"more\":1,\"format\""), "unknown field `more`"),
         ("[]".to_owned(), "line 1 is no JSON object"),
-        ("\u{feff}{}".to_owned(), "line 1 is no JSON object"),
+        ("\u{feff}\u{feff}{}".to_owned(), "line 1 is no JSON object"),
         (lines[1].clone(), "line 1 comes before the header"),
         (header.replace("\"agent\":\"codex\",", ""), "line 1 can't be read: missing field `agent`"),
     ] {
@@ -317,4 +317,24 @@ async fn what_another_writer_stores_meanwhile_is_compared() {
     let error = import(&deleted, &lines).await.unwrap_err();
     assert!(error.to_string().contains("deleted meanwhile"), "{error}");
     assert!(held(&store, "s").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_before_the_first_line_is_passed_over_and_nowhere_else() {
+    let mut lines = file().await;
+    lines[0].insert(0, '\u{feff}');
+    let store = Memory::new();
+    import(&store, &lines).await.unwrap();
+    assert_eq!(held(&store, "s").await.len(), 20);
+    lines[1].insert(0, '\u{feff}');
+    assert!(refused(&lines).await.starts_with("line 2 is no JSON object"));
+}
+
+#[tokio::test]
+async fn an_error_names_the_session_once_it_is_known_and_the_way_out() {
+    let lines = file().await;
+    let cut = refused(&lines[..5]).await;
+    assert!(cut.contains("session \"s\"") && cut.contains("export it anew"), "{cut}");
+    let headless = refused(&lines[1..]).await;
+    assert!(headless.contains("from the first one"), "{headless}");
 }

@@ -16,6 +16,10 @@ impl SandboxAgent {
     /// A page of the store's sessions, all or those that a
     /// [filter](sandbox_agent_persist::SessionFilter) picks. Bounded by [`Limits::store`](crate::Limits::store).
     ///
+    /// A record that can't be read, as in an encrypted store of which a key is missing, stops the list:
+    /// [`unreadable`](crate::persist::PersistError::unreadable) of the error's cause names its session, and has the
+    /// cursor to go on behind it. [`delete_session`](Self::delete_session) deletes it all the same.
+    ///
     /// ```no_run
     /// use sandbox_agent_sdk::persist::SessionFilter;
     /// use sandbox_agent_sdk::{ListSessionsRequest, SandboxAgent};
@@ -87,7 +91,7 @@ impl SandboxAgent {
     /// It is no error when the store has no such session. Fails with [`Held`](crate::ErrorKind::Held) where
     /// another SDK holds it. Bounded as [`destroy_session`](Self::destroy_session). Dropping the call does not take it back.
     pub async fn delete_session(&self, id: &str) -> Result<()> {
-        let mut slot = self.slot(id)?.lock_owned().await;
+        let mut slot = self.enter(id).await?;
         let core = match self.core(&mut slot, id).await {
             // Then nothing tells of a process, and what can't be read can still be deleted.
             Err(error) if *error.kind() == ErrorKind::Persist(PersistErrorKind::Corrupt) => None,
@@ -95,13 +99,24 @@ impl SandboxAgent {
         };
         let (store, id) = (self.shared.parts.store.clone(), id.to_owned());
         self.apart(async move {
-            if let Some(core) = core {
+            if let Some(core) = &core {
                 core.hold(Claim::Free).await?;
                 *slot = None;
                 let claimed = core.claim_left_behind().await;
-                core.shut_down(true).await;
-                claimed?;
+                // What could not be stored would be deleted.
+                let parted = core.shut_down(true).await;
+                let claimed = match claimed {
+                    // Somebody else was faster.
+                    Err(error) if *error.kind() == ErrorKind::SessionNotFound => Ok(()),
+                    claimed => claimed,
+                };
+                claimed.and(parted.process)?;
             }
+            // What was heard last may still be on its way into the record.
+            let _removed = match &core {
+                Some(core) => Some(core.store_no_record().await),
+                None => None,
+            };
             let driver = store.driver();
             Ok(store.call(|| driver.delete_session(&id)).await?)
         })

@@ -1,22 +1,27 @@
 //! The SDK's handle: one server, one store, many sessions.
 
 mod catalogue;
+mod fork;
 mod part;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sandbox_agent_persist::{ListEventsRequest, SessionRecord, envelope};
+use sandbox_agent_persist::{ListEventsRequest, SessionRecord};
 use serde_json::json;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::fork::Manner;
+use crate::api::Api;
 use crate::builder::SandboxAgentBuilder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::Metrics;
+use crate::sandbox::Sandbox;
 use crate::session::{
-    Claim, Opened, Parts, PermissionPolicy, Session, SessionCore, SessionRequest, Setup, Wish, now_ms,
+    Claim, Conduct, Opened, Parts, PermissionPolicy, Session, SessionCore, SessionRequest, Setup, Wish,
+    adopt, now_ms, readable,
 };
 
 /// A sandbox-agent server, and the sessions that this process has on it.
@@ -25,13 +30,14 @@ use crate::session::{
 ///
 /// | call | agent processes | sessions in the store | waits for |
 /// | --- | --- | --- | --- |
-/// | [`close`](Self::close) | ended | stay, to be resumed | what was received is stored; processes 2 s |
+/// | [`close`](Self::close) | ended, but for those that another SDK took over | stay, to be resumed | what was received is stored; processes 2 s |
 /// | [`detach`](Self::detach), or dropping the last handle | go on | stay, to be resumed | what was received is stored |
 /// | [`close_session`](Self::close_session), [`detach_session`](Self::detach_session) | the same, for one session | stay, to be resumed | the same |
 /// | [`destroy_session`](Self::destroy_session) | that one is ended | that one is marked destroyed | the same |
 /// | [`delete_session`](Self::delete_session) | that one is ended | that one is gone, with its events | the same |
 ///
-/// A running turn ends with [`Closed`](ErrorKind::Closed) in all of them.
+/// A running turn ends with [`Closed`](ErrorKind::Closed) in all of them. Each does all that it can, also where the store
+/// fails, and then returns an error that says what was not stored, or which process goes on: see [`close`](Self::close).
 #[derive(Clone)]
 pub struct SandboxAgent {
     shared: Arc<Shared>,
@@ -42,6 +48,8 @@ pub struct SandboxAgent {
 #[derive(Debug)]
 pub(crate) struct Guard {
     _stop: DropGuard,
+    /// Also keeps the provider, which may end its sandboxes when it is dropped.
+    sandbox: Option<Sandbox>,
 }
 
 struct Shared {
@@ -72,10 +80,19 @@ impl SandboxAgent {
         SandboxAgentBuilder::new(url)
     }
 
-    pub(crate) fn new(parts: Parts) -> Self {
-        let guard = Guard { _stop: parts.stop.clone().drop_guard() };
+    pub(crate) fn api(&self) -> Api {
+        let Parts { http, limits, runtime, stop, .. } = self.shared.parts.clone();
+        Api { http, limits, runtime, stop, _guard: self.guard.clone() }
+    }
+
+    pub(crate) fn new(parts: Parts, sandbox: Option<Sandbox>) -> Self {
+        let guard = Guard { _stop: parts.stop.clone().drop_guard(), sandbox };
         let shared = Shared { parts, sessions: Mutex::default() };
         Self { shared: Arc::new(shared), guard: Arc::new(guard) }
+    }
+
+    pub(crate) fn sandbox(&self) -> Option<&Sandbox> {
+        self.guard.sandbox.as_ref()
     }
 
     /// Makes a session and opens it on an agent process of its own.
@@ -87,14 +104,11 @@ impl SandboxAgent {
     /// that is opening the session, 3 s where that is another SDK's. Dropping the call ends the process.
     pub async fn create_session(&self, request: SessionRequest) -> Result<Session> {
         request.check()?;
-        let slot = self.slot(&request.id)?.lock_owned().await;
+        let slot = self.enter(&request.id).await?;
         if slot.is_some() || self.stored(&request.id).await?.is_some() {
-            return Err(Error::new(
-                ErrorKind::SessionExists,
-                format!("session {:?} exists; resume it, or choose another id", request.id),
-            ));
+            return Err(taken(&request.id));
         }
-        Ok(self.create(slot, request).await?.session)
+        Ok(self.create_as(slot, request).await?.session)
     }
 
     /// Opens a session of the store again, also one that was destroyed, by the best
@@ -108,8 +122,7 @@ impl SandboxAgent {
     /// [`create_session`](Self::create_session), with one message more for each setting that is put back;
     /// its cost doesn't grow with the history.
     pub async fn resume_session(&self, id: &str) -> Result<Opened> {
-        let slot = self.slot(id)?;
-        let mut slot = slot.lock().await;
+        let mut slot = self.enter(id).await?;
         let record = self.known(&slot, id).await?.ok_or_else(|| not_found(id))?;
         self.resume(&mut slot, record, Wish::revive(), None).await
     }
@@ -126,8 +139,7 @@ impl SandboxAgent {
                 "an SDK without a holder's name holds no sessions; set one to take over",
             ));
         }
-        let slot = self.slot(id)?;
-        let mut slot = slot.lock().await;
+        let mut slot = self.enter(id).await?;
         let record = self.known(&slot, id).await?.ok_or_else(|| not_found(id))?;
         let wish = Wish { claim: Claim::TakeOver, ..Wish::revive() };
         self.resume(&mut slot, record, wish, None).await
@@ -146,14 +158,14 @@ impl SandboxAgent {
     /// [`resume_or_create_session`](Self::resume_or_create_session), and says how the session came to be open.
     pub async fn resume_or_create(&self, request: SessionRequest) -> Result<Opened> {
         request.check()?;
-        let mut slot = self.slot(&request.id)?.lock_owned().await;
+        let mut slot = self.enter(&request.id).await?;
         match self.known(&slot, &request.id).await? {
             Some(record) if record.agent != request.agent => Err(Error::invalid(format!(
                 "session {:?} belongs to agent {:?}, not {:?}; resume it with that agent, or choose another id",
                 record.id, record.agent, request.agent
             ))),
             Some(record) => self.resume(&mut slot, record, request.wish(), Some(request)).await,
-            None => self.create(slot, request).await,
+            None => self.create_as(slot, request).await,
         }
     }
 
@@ -185,33 +197,51 @@ impl SandboxAgent {
         self.shared.parts.counters.read()
     }
 
+    async fn create_as(
+        &self,
+        slot: OwnedMutexGuard<Option<Arc<SessionCore>>>,
+        mut request: SessionRequest,
+    ) -> Result<Opened> {
+        if request.setup.cwd.is_none() {
+            request.setup.cwd = self.sandbox().and_then(Sandbox::default_cwd);
+            request.check()?;
+        }
+        let mut record = SessionRecord::new(&request.id, &request.agent, now_ms());
+        record.session_init = Some(json!(request.setup));
+        if let Some(agent_session) = &request.agent_session {
+            adopt(&mut record, agent_session);
+        }
+        let (policy, wish) = (request.permissions, request.wish());
+        self.create(slot, record, Manner { policy, conduct: request.conduct, wish }).await
+    }
+
     /// Runs apart, so that a dropped call is cleared up before anybody else gets the session's id.
     async fn create(
         &self,
         slot: OwnedMutexGuard<Option<Arc<SessionCore>>>,
-        request: SessionRequest,
+        record: SessionRecord,
+        manner: Manner,
     ) -> Result<Opened> {
         let dropped = CancellationToken::new();
         let _guard = dropped.clone().drop_guard();
-        self.apart(self.clone().create_unless(dropped, slot, request)).await
+        self.apart(self.clone().create_unless(dropped, slot, record, manner)).await
     }
 
     async fn create_unless(
         self,
         dropped: CancellationToken,
         mut slot: OwnedMutexGuard<Option<Arc<SessionCore>>>,
-        request: SessionRequest,
+        record: SessionRecord,
+        Manner { policy, conduct, wish }: Manner,
     ) -> Result<Opened> {
-        let mut record = SessionRecord::new(&request.id, &request.agent, now_ms());
-        record.session_init = Some(json!(request.setup));
-        let core = SessionCore::start(self.shared.parts.clone(), record, request.permissions, false).await?;
-        let opening = self.handle(core.clone()).open(request.wish());
+        let core = SessionCore::start(self.parts(conduct), record, policy, false).await?;
+        let opening = self.handle(core.clone()).open(wish);
         let opened = dropped.run_until_cancelled(opening).await;
         if let Some(Ok(opened)) = opened {
             *slot = Some(core);
             return Ok(opened);
         }
-        core.shut_down(true).await;
+        log(&core, core.shut_down(true).await.process);
         if let Err(error) = self.undo(&core).await {
             tracing::warn!(session = %core.id, %error, "events of a session that was not created stay in the store");
         }
@@ -233,6 +263,7 @@ impl SandboxAgent {
         let is_there = record.is_some() || !page.items.is_empty();
         if is_there && events_ours && record_ours {
             let driver = store.driver();
+            let _removed = core.store_no_record().await;
             store.call(|| driver.delete_session(&core.id)).await?;
         }
         Ok(())
@@ -246,6 +277,8 @@ impl SandboxAgent {
         request: Option<SessionRequest>,
     ) -> Result<Opened> {
         let policy = request.as_ref().map(|request| request.permissions);
+        let told = request.is_some();
+        let parts = self.parts(request.as_ref().map(|request| request.conduct.clone()).unwrap_or_default());
         if let Some(request) = request {
             let setup = request.setup.or(Setup::read(record.session_init.as_ref()));
             record.session_init = Some(json!(setup));
@@ -253,15 +286,20 @@ impl SandboxAgent {
         let core = match open(slot) {
             Some(core) => {
                 core.hold(wish.claim).await?;
+                let provisional = core.provisionally();
                 core.change_record(|kept| kept.session_init = record.session_init).await?;
                 if let Some(policy) = policy {
                     core.set_policy(policy);
                 }
-                core
+                if told {
+                    core.set_conduct(parts.conduct);
+                }
+                let opened = self.handle(core).open(wish).await;
+                provisional.settled();
+                return opened;
             }
             None => {
                 replace(slot);
-                let parts = self.shared.parts.clone();
                 let core = SessionCore::start(parts, record, policy.unwrap_or_default(), true).await?;
                 *slot = Some(core.clone());
                 core
@@ -294,6 +332,23 @@ impl SandboxAgent {
         record.map(readable).transpose()
     }
 
+    /// The session's slot, for whoever opens or ends it: without one that another SDK took over or deleted.
+    async fn enter(&self, id: &str) -> Result<OwnedMutexGuard<Option<Arc<SessionCore>>>> {
+        let mut slot = self.slot(id)?.lock_owned().await;
+        match open(&slot) {
+            Some(core) if !core.was_lost().await => {}
+            _ => replace(&mut slot),
+        }
+        Ok(slot)
+    }
+
+    /// What a session is made from; what is set for it goes over what is set for the SDK.
+    fn parts(&self, conduct: Conduct) -> Parts {
+        let mut parts = self.shared.parts.clone();
+        parts.conduct = conduct.or(&parts.conduct);
+        parts
+    }
+
     fn slot(&self, id: &str) -> Result<Slot> {
         if self.shared.parts.stop.is_cancelled() {
             return Err(Error::closed());
@@ -318,15 +373,9 @@ impl SandboxAgent {
     }
 }
 
-/// An error of a record that only a layer can read: without that, its session would be spoilt.
-fn readable(record: SessionRecord) -> Result<SessionRecord> {
-    if !record.extra.contains_key(envelope::ENCRYPTED) {
-        return Ok(record);
-    }
-    let id = &record.id;
-    Err(Error::invalid(format!(
-        "session {id:?} is encrypted; open the store through the `EncryptedDriver` that has its key"
-    )))
+fn taken(id: &str) -> Error {
+    let message = format!("session {id:?} exists; resume it, or choose another id");
+    Error::new(ErrorKind::SessionExists, message)
 }
 
 fn not_found(id: &str) -> Error {
@@ -336,7 +385,15 @@ fn not_found(id: &str) -> Error {
 /// Ends the process of a session that has ended itself, because its store failed.
 fn replace(slot: &mut Option<Arc<SessionCore>>) {
     if let Some(core) = slot.take() {
-        core.runtime.clone().spawn(async move { core.shut_down(true).await });
+        // That the store failed, whoever used the session was told.
+        core.runtime.clone().spawn(async move { log(&core, core.shut_down(true).await.process) });
+    }
+}
+
+/// Tells of an end that nobody waits for.
+fn log(core: &SessionCore, parted: Result<()>) {
+    if let Err(error) = parted {
+        tracing::warn!(session = %core.id, %error, "the session could not be ended as it should be");
     }
 }
 

@@ -5,7 +5,7 @@ mod problem;
 use std::fmt;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use url::Url;
 
@@ -15,6 +15,10 @@ use crate::error::{Delivery, Error, ErrorKind, Result};
 
 /// A response body that is no event is read up to this size; nothing of the server's is larger.
 const MAX_BODY: usize = 1024 * 1024;
+
+/// For a request whose time the SDK bounds itself, or that has no end of its own: whatever total limit the
+/// caller's HTTP client sets, this goes over it.
+pub(crate) const NO_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A header's value of fewer bytes is no secret, and taking it out would make an error unreadable.
 const SECRET: usize = 4;
@@ -31,6 +35,21 @@ impl fmt::Debug for Http {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Http").field("host", &self.base.host_str()).finish_non_exhaustive()
     }
+}
+
+/// What the SDK's own client is made with.
+pub(crate) fn client() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        // A server or proxy that closes an idle connection just when a prompt goes out on it
+        // leaves it unknown whether the agent got it.
+        .pool_max_idle_per_host(0)
+        // A redirect would carry headers of the caller's to another host.
+        .redirect(reqwest::redirect::Policy::none())
+}
+
+/// That client, or the error that none can be made.
+pub(crate) fn build(client: reqwest::ClientBuilder) -> Result<reqwest::Client> {
+    client.build().map_err(|error| Error::invalid("no HTTP client could be made").with_source(error))
 }
 
 impl Http {
@@ -137,15 +156,17 @@ async fn accept(response: Response, redact: impl Fn(&mut Problem)) -> Result<Res
     if status.is_success() {
         return Ok(response);
     }
+    let after = response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?));
     let body = read_capped(response, MAX_BODY).await.unwrap_or_default();
     let mut problem = Problem::read(status.as_u16(), &body);
     redact(&mut problem);
-    Err(match status {
+    let error = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Error::new(ErrorKind::Unauthorized, format!("the server refused the token: {problem}"))
                 .with_delivery(Delivery::NotSent)
         }
-        StatusCode::PAYLOAD_TOO_LARGE => Error::new(
+        // A document says which limit it was; this one is before all of them, and has none.
+        StatusCode::PAYLOAD_TOO_LARGE if problem.kind.is_empty() => Error::new(
             ErrorKind::TooLarge { limit: 2 * 1024 * 1024 },
             "the server takes no request over 2 MB",
         )
@@ -156,7 +177,18 @@ async fn accept(response: Response, redact: impl Fn(&mut Problem)) -> Result<Res
             let message = format!("the server refused the request: {problem}");
             Error::new(ErrorKind::Refused(problem), message).with_delivery(delivery)
         }
-    })
+    };
+    Err(error.with_retry_after(after))
+}
+
+/// A number of seconds, or a point in time.
+fn retry_after(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let wait = crate::time::parse_http(text)? - crate::session::now_ms();
+    Some(Duration::from_millis(u64::try_from(wait).unwrap_or(0)))
 }
 
 /// Reads a body that must not be larger than `limit`.

@@ -1,11 +1,14 @@
 //! What a session looks like to a reader.
 
+use std::sync::Arc;
+
 use futures::TryStreamExt;
-use sandbox_agent_persist::{Inserted, RawValue, Sender, SessionRecord};
+use sandbox_agent_persist::{Inserted, RawValue, Sender, SessionEvent, SessionRecord};
 use sandbox_agent_persist_memory::{MemoryOptions, MemorySessionPersistDriver};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::error::ErrorKind;
 
 struct Writer(MemorySessionPersistDriver, u64);
 
@@ -71,7 +74,7 @@ async fn a_session_reads_as_a_talk() {
     store
         .add(Sender::Agent, json!({ "jsonrpc": "2.0", "id": "p", "error": { "code": 1, "message": "no" } }))
         .await;
-    let document: String = Markdown::of(store.0, "s").try_collect().await.unwrap();
+    let document: String = Markdown::of(&store.0, "s").try_collect().await.unwrap();
     let expected = "# Mend the login\n\n- Session: s\n- Agent: claude\n- Created: 1970-01-01T00:00:00Z\n\n\
         ## User\n\nFix it\nnow\n\n## Agent\n\n> hm\n> well\n\nI will.\n\nPlan:\n\n- [x] look\n- [ ] mend\n\n\
         - **Read a**\n\n- **Read a**: done\n\n````\none ``` two\n````\n\nDone.\n\n*The turn ended: max_tokens*\n\n\
@@ -91,9 +94,23 @@ async fn what_is_gone_and_what_is_strange_is_no_error() {
         store.add(Sender::Agent, odd).await;
     }
     store.say("agent_message_chunk", "end").await;
-    let document: String = Markdown::of(store.0.clone(), "s").try_collect().await.unwrap();
+    let document: String = Markdown::of(&store.0, "s").try_collect().await.unwrap();
     assert!(document.contains("*Events 1 to 7 are not in the store any more.*"), "{document}");
     assert!(document.ends_with("## Agent\n\nend\n"), "{document}");
-    let missing = Markdown::of(store.0, "t").try_collect::<String>().await.unwrap_err();
+    let missing = Markdown::of(&store.0, "t").try_collect::<String>().await.unwrap_err();
     assert_eq!(*missing.kind(), ErrorKind::SessionNotFound);
+}
+
+#[tokio::test]
+async fn an_encrypted_session_is_refused_and_not_shown_as_an_empty_one() {
+    let store = MemorySessionPersistDriver::new();
+    let mut record = SessionRecord::new("s", "claude", 0);
+    record.extra.insert("_sandboxAgentEncrypted".to_owned(), json!({ "v": 1, "key": "k", "data": "" }));
+    store.update_session(record).await.unwrap();
+    // Whatever points to the store, and outlives who asks.
+    let store: Arc<dyn SessionPersistDriver> = Arc::new(store);
+    let document: Markdown<'static> = Markdown::of(store, "s");
+    let refused = document.try_collect::<String>().await.unwrap_err();
+    assert_eq!(*refused.kind(), ErrorKind::InvalidInput);
+    assert!(refused.to_string().contains("EncryptedDriver"), "{refused}");
 }

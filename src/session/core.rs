@@ -1,15 +1,18 @@
 //! What the parts of one session share.
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sandbox_agent_persist::{
     ListEventsRequest, PersistError, PersistErrorKind, Sender, SessionEvent, SessionRecord,
 };
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::asked::Handling;
+use super::conduct::Conduct;
 use super::follow::Following;
 use super::hold::Hold;
 use super::info::News;
@@ -43,8 +46,13 @@ pub(crate) struct SessionCore {
     pub(crate) state: State,
     pub(crate) queue: Queue,
     pub(super) replay: Replay,
+    pub(super) handling: Arc<Handling>,
+    /// Its process may have forks of the session beside it, whose updates are not the session's.
+    pub(super) forked: AtomicBool,
     /// Under which name this SDK holds its sessions; it holds none without.
     pub(super) holder: Option<Arc<str>>,
+    /// The sandbox that this SDK starts processes in, where it knows.
+    pub(super) sandbox_id: Option<Arc<str>>,
     pub(super) hold: Hold,
     pub(super) following: Following,
     /// Whether what a turn brought is folded when it ended.
@@ -69,6 +77,7 @@ pub(crate) struct SessionCore {
 struct Shared {
     record: SessionRecord,
     policy: PermissionPolicy,
+    conduct: Conduct,
     /// Whether the store has the record as it is here.
     stored: bool,
     /// Whether the store has, or had, a record of the session at all.
@@ -104,7 +113,10 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) limits: Limits,
     pub(crate) holder: Option<Arc<str>>,
+    pub(crate) sandbox_id: Option<Arc<str>>,
     pub(crate) compacts: bool,
+    /// What holds for sessions that are not told otherwise.
+    pub(crate) conduct: Conduct,
     pub(crate) counters: Arc<Counters>,
     pub(crate) runtime: Handle,
     pub(crate) stop: CancellationToken,
@@ -118,7 +130,8 @@ impl SessionCore {
         policy: PermissionPolicy,
         known: bool,
     ) -> Result<Arc<Self>> {
-        let Parts { http, store, limits, holder, compacts, counters, runtime, stop } = parts;
+        let Parts { http, store, limits, holder, sandbox_id, compacts, conduct, counters, runtime, stop } =
+            parts;
         let store = store.for_session();
         let last = last_index(&store, &record.id).await?;
         let (recorder, entries) = Recorder::new();
@@ -131,7 +144,10 @@ impl SessionCore {
             state: State::new(),
             queue: Queue::new(limits.queued_prompts),
             replay: Replay::default(),
+            handling: Arc::default(),
+            forked: AtomicBool::new(false),
             holder,
+            sandbox_id,
             hold: Hold::default(),
             following: Following::default(),
             compacts,
@@ -140,6 +156,7 @@ impl SessionCore {
             shared: Mutex::new(Shared {
                 record,
                 policy,
+                conduct,
                 stored: false,
                 known,
                 unopened: None,
@@ -172,7 +189,7 @@ impl SessionCore {
             if running.await.is_err() {
                 ended.tail.end(End::Failed(Error::protocol("the session's runner panicked")));
                 ended.end();
-                ended.queue.close();
+                ended.queue.close(&ended.end_error());
             }
             ended.drained.cancel();
         });
@@ -189,6 +206,11 @@ impl SessionCore {
         self.refresh().await?;
         self.amend(change);
         self.write().await
+    }
+
+    /// As long as this lives, no record is stored: for whoever removes it.
+    pub(crate) async fn store_no_record(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.storing.lock().await
     }
 
     /// Changes the record in memory; it is stored with the next change at the latest.
@@ -275,6 +297,14 @@ impl SessionCore {
         self.shared().policy = policy;
     }
 
+    pub(crate) fn conduct(&self) -> Conduct {
+        self.shared().conduct.clone()
+    }
+
+    pub(crate) fn set_conduct(&self, conduct: Conduct) {
+        self.shared().conduct = conduct;
+    }
+
     pub(crate) fn set_link(&self, link: Option<Arc<Link>>) {
         self.shared().link = link;
     }
@@ -342,34 +372,6 @@ impl SessionCore {
         self.state.change(|facts| facts.permissions = self.permissions.len());
     }
 
-    /// Stores what was received and ends the tasks; with `kill` it ends the process too.
-    pub(crate) async fn shut_down(&self, kill: bool) {
-        let kill = kill && self.may_end_process().await;
-        // Also of a session whose store failed: its process lives.
-        let lives = |link: &Arc<Link>| !link.death().is_some_and(|error| error.is_agent_gone());
-        let link = self.link().filter(|link| kill && lives(link));
-        self.queue.close();
-        if let Some(link) = &link {
-            link.bury(&self.end_error());
-        }
-        let end = async {
-            if let Some(link) = &link {
-                self.note_end_of(link, "closed").await;
-            }
-            self.stop.cancel();
-            let mut mark = self.tail.watch();
-            let ended = mark.wait_for(|mark| mark.end.is_some());
-            let _ = timeout(self.limits.store, ended).await;
-        };
-        let delete = async {
-            if let Some(link) = &link {
-                link.delete().await;
-            }
-        };
-        futures::join!(end, delete);
-        self.let_go().await;
-    }
-
     /// Nothing panics while it holds the lock, and each field is whole at every step.
     fn shared(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
@@ -387,5 +389,16 @@ pub(super) fn deleted(id: &str) -> Error {
 async fn last_index(store: &Store, session_id: &str) -> Result<u64> {
     let request = ListEventsRequest::new(session_id).descending().limit(1);
     let page = store.list_events(&request).await?;
-    Ok(page.items.first().map_or(0, |event| event.event_index))
+    if let Some(newest) = page.items.first() {
+        return Ok(newest.event_index);
+    }
+    // All that there was may have been evicted.
+    let oldest = store.list_events(&ListEventsRequest::new(session_id).after_index(0).limit(1)).await;
+    match oldest {
+        Ok(page) => Ok(page.items.first().map_or(0, |event| event.event_index)),
+        Err(error) => match error.kind() {
+            PersistErrorKind::Evicted { to, .. } => Ok(to),
+            _ => Err(error.into()),
+        },
+    }
 }

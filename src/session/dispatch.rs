@@ -1,12 +1,14 @@
 //! Acts on what a process said, once it is stored and shown.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sandbox_agent_persist::envelope::{self, Kind};
 use sandbox_agent_persist::{Sender, SessionEvent};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::asked;
 use super::core::SessionCore;
 use super::ids;
 use super::info;
@@ -123,7 +125,8 @@ impl Listener for Arc<SessionCore> {
                 link.pending.complete(id, Ok(event.clone()));
             }
             Kind::Request { method, .. } if method == ASK => {}
-            Kind::Request { id, method } => refuse(self, link, id, &method),
+            Kind::Request { id, method } => asked::handle(self, link, id, &method, event),
+            Kind::Notification { method } if method == asked::CANCEL => asked::taken_back(self, link, event),
             Kind::Notification { method } if method == envelope::AGENT_EXITED => {
                 link.exited(exit_error(event));
             }
@@ -177,7 +180,7 @@ fn exit_error(event: &SessionEvent) -> Error {
 pub(super) fn ask_again(core: &Arc<SessionCore>, link: &Arc<Link>, event: &SessionEvent) {
     match envelope::kind(&event.payload) {
         Kind::Request { id, method } if method == ASK => ask(core, link, id, event),
-        Kind::Request { id, method } => refuse(core, link, id, &method),
+        Kind::Request { id, method } => asked::handle(core, link, id, &method, event),
         _ => {}
     }
 }
@@ -186,10 +189,13 @@ pub(super) fn ask_again(core: &Arc<SessionCore>, link: &Arc<Link>, event: &Sessi
 fn remember(core: &Arc<SessionCore>, event: &SessionEvent) {
     // Looked for before parsing: nearly all updates are something else.
     let text = event.payload.get();
-    if text.contains(info::UPDATE) {
+    if text.contains(info::UPDATE) && (!core.forked.load(Ordering::Relaxed) || is_ours(core, event)) {
         core.heard_info(&event.payload);
     }
     if !text.contains("current_mode_update") && !text.contains("config_option_update") {
+        return;
+    }
+    if core.forked.load(Ordering::Relaxed) && !is_ours(core, event) {
         return;
     }
     // In memory at once, so that two that come together are both kept.
@@ -206,11 +212,21 @@ fn remember(core: &Arc<SessionCore>, event: &SessionEvent) {
     });
 }
 
+/// Whether an update is of the session itself, and not of a fork on the same process.
+fn is_ours(core: &SessionCore, event: &SessionEvent) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Of {
+        session_id: String,
+    }
+    params::<Of>(&event.payload).is_none_or(|of| of.session_id == core.record().agent_session_id)
+}
+
 /// Lists a permission request, or lets the policy answer it.
 fn ask(core: &Arc<SessionCore>, link: &Arc<Link>, rpc_id: &str, event: &SessionEvent) {
     let Some(asked) = params::<RequestPermissionRequest>(&event.payload) else {
         let error = json!({ "code": -32602, "message": "the permission request can't be read" });
-        return reply(core, link, rpc_id, Err(error));
+        return asked::answer(core, link, rpc_id, Err(error));
     };
     let request = PermissionRequest {
         // Not the agent's own id: the next process may count from the start again.
@@ -252,24 +268,8 @@ fn list(core: &Arc<SessionCore>, link: &Arc<Link>, rpc_id: &str, attempt: u32, r
     if core.permissions.len() >= limit {
         tracing::warn!(session = %core.id, limit, "as many permission requests wait as are kept; one more is refused");
         let message = format!("{limit} permission requests wait for an answer already");
-        return reply(core, link, rpc_id, Err(json!({ "code": -32000, "message": message })));
+        return asked::answer(core, link, rpc_id, Err(json!({ "code": -32000, "message": message })));
     }
     core.permissions.add(link, rpc_id, attempt, request);
     core.permissions_changed();
-}
-
-/// No handler: said at once, so that the agent doesn't wait.
-fn refuse(core: &Arc<SessionCore>, link: &Arc<Link>, rpc_id: &str, method: &str) {
-    let error = json!({ "code": -32601, "message": format!("the client has no method {method:?}") });
-    reply(core, link, rpc_id, Err(error));
-}
-
-fn reply(core: &Arc<SessionCore>, link: &Arc<Link>, rpc_id: &str, answer: Result<Value, Value>) {
-    let (core, link, rpc_id) = (core.clone(), link.clone(), rpc_id.to_owned());
-    core.runtime.clone().spawn(async move {
-        let sent = core.reply(&link, &rpc_id, 1, answer).await;
-        if let Err(error) = sent.or_else(answered_already) {
-            tracing::warn!(session = %core.id, %error, "the agent's request could not be answered");
-        }
-    });
 }

@@ -28,13 +28,17 @@ use crate::error::{Delivery, Error, ErrorKind, Result};
 /// A cheap clone of the same session. It lives as long as its SDK or any handle of a session.
 #[derive(Clone, Debug)]
 pub struct Session {
-    core: Arc<SessionCore>,
-    guard: Arc<Guard>,
+    pub(super) core: Arc<SessionCore>,
+    pub(super) guard: Arc<Guard>,
 }
 
 impl Session {
     pub(crate) fn new(core: Arc<SessionCore>, guard: Arc<Guard>) -> Self {
         Self { core, guard }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<SessionCore> {
+        &self.core
     }
 
     /// The caller's id of the session.

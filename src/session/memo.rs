@@ -4,6 +4,8 @@ use sandbox_agent_persist::SessionRecord;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::own::ForkedFrom;
+
 /// The member of the record that holds it.
 const MEMBER: &str = "_sandboxAgent";
 
@@ -26,6 +28,15 @@ pub(crate) struct Memo {
     /// The models of an agent that has them apart from its options.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) models: Option<Value>,
+    /// What the agent said of itself when its process was started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) offers: Option<Value>,
+    /// The agent's session is another's, to be taken up and not made.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) adopted: bool,
+    /// From where the session was forked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) forked: Option<ForkedFrom>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,8 +1,12 @@
 //! A session: what its users hold, and the steps of an event from the process to them.
 
+mod asked;
+mod auth;
 mod backwards;
 mod callback;
 mod compact;
+mod conduct;
+mod control;
 mod core;
 mod dispatch;
 mod events;
@@ -16,10 +20,12 @@ mod info;
 mod journal;
 mod key;
 mod memo;
+mod offers;
 mod open;
 mod others;
 mod outcome;
 mod outgoing;
+mod own;
 mod past;
 mod permission;
 mod prompt;
@@ -30,7 +36,9 @@ mod replay;
 mod request;
 mod runner;
 mod running;
+mod setting;
 mod settings;
+mod shut_down;
 mod state;
 mod store;
 mod tail;
@@ -39,13 +47,20 @@ mod turn;
 mod view;
 
 pub(crate) use self::core::{Parts, SessionCore};
+pub use auth::Authentication;
 pub use compact::Compaction;
 pub(crate) use compact::compact;
+pub(crate) use conduct::Conduct;
 pub use events::{Events, From, Subscription};
+#[cfg(test)]
+pub(crate) use fold::Folder;
+pub(crate) use fold::clip;
 pub use handle::Session;
 pub(crate) use hold::Claim;
 pub(crate) use info::set_title;
 pub use outcome::{Opened, ResumeOutcome};
+pub use own::ForkedFrom;
+pub(crate) use own::adopt;
 pub use permission::{
     PermissionPolicy, PermissionReply, PermissionRequest, PermissionRequests, PermissionSubscription,
 };
@@ -53,9 +68,12 @@ pub use prompt::{Prompt, WhenBusy};
 pub(crate) use recorder::now_ms;
 pub use request::SessionRequest;
 pub(crate) use request::{Setup, Wish};
+pub use setting::{Choice, Setting};
 pub use settings::NotRestored;
+pub(crate) use settings::{Settings, is_change};
 pub use state::SessionState;
-pub(crate) use store::Store;
+pub(crate) use store::{SameName, Store, readable};
 pub(crate) use transcript::is_transcript;
 pub use turn::{Turn, TurnEvent, TurnStats};
+pub(crate) use view::params;
 pub use view::{EventView, SessionEventExt};

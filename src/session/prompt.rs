@@ -1,5 +1,7 @@
 //! What is said to the agent.
 
+use serde_json::{Map, Value};
+
 use crate::acp_types::{ContentBlock, TextContent};
 
 /// A prompt: text, a content block or several, and how it is to be sent.
@@ -14,6 +16,7 @@ use crate::acp_types::{ContentBlock, TextContent};
 pub struct Prompt {
     pub(crate) blocks: Vec<ContentBlock>,
     pub(crate) key: Option<String>,
+    pub(crate) meta: Map<String, Value>,
     pub(crate) when_busy: WhenBusy,
 }
 
@@ -44,6 +47,13 @@ impl Prompt {
     #[must_use]
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
+        self
+    }
+
+    /// The `_meta` that the agent gets with it.
+    #[must_use]
+    pub fn meta(mut self, meta: Map<String, Value>) -> Self {
+        self.meta = meta;
         self
     }
 
@@ -81,6 +91,6 @@ impl From<ContentBlock> for Prompt {
 
 impl From<Vec<ContentBlock>> for Prompt {
     fn from(blocks: Vec<ContentBlock>) -> Self {
-        Self { blocks, key: None, when_busy: WhenBusy::Queue }
+        Self { blocks, key: None, meta: Map::new(), when_busy: WhenBusy::Queue }
     }
 }

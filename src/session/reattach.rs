@@ -79,7 +79,7 @@ impl SessionCore {
             Err(error) if error.is_agent_gone() => return Ok(None),
             brought => brought?,
         };
-        self.keep(&link, &agent_session_id, &settings, false).await?;
+        self.keep(&link, &agent_session_id, &settings, false, None).await?;
         let live = Live { link: link.clone(), agent_session_id };
         self.use_link(&link);
         self.take_over(&live, past, answer);

@@ -5,10 +5,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::auth::Authentication;
+use super::conduct::Conduct;
 use super::hold::Claim;
 use super::permission::PermissionPolicy;
-use crate::acp_types::McpServer;
+use crate::acp_types::{ClientCapabilities, McpServer};
 use crate::error::{Error, Result};
+use crate::handlers::ClientHandlers;
 
 /// The session to open: its id, its agent, and how the agent is set up.
 ///
@@ -24,6 +27,9 @@ pub struct SessionRequest {
     pub(crate) agent: String,
     pub(crate) setup: Setup,
     pub(crate) permissions: PermissionPolicy,
+    pub(crate) conduct: Conduct,
+    /// The agent's session to take up.
+    pub(crate) agent_session: Option<String>,
 }
 
 /// Without what may hold secrets: the environment and headers of MCP servers, and `_meta`.
@@ -36,6 +42,7 @@ impl fmt::Debug for SessionRequest {
             .field("mode", &self.setup.mode)
             .field("model", &self.setup.model)
             .field("permissions", &self.permissions)
+            .field("conduct", &self.conduct)
             .finish_non_exhaustive()
     }
 }
@@ -52,6 +59,8 @@ pub(crate) struct Setup {
     pub(crate) mode: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) model: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) options: Option<Map<String, Value>>,
     #[serde(rename = "_meta", default, skip_serializing_if = "Option::is_none")]
     pub(crate) meta: Option<Map<String, Value>>,
 }
@@ -65,6 +74,7 @@ pub(crate) struct Wish {
     pub(crate) claim: Claim,
     pub(crate) mode: Option<String>,
     pub(crate) model: Option<String>,
+    pub(crate) options: Option<Map<String, Value>>,
 }
 
 impl Wish {
@@ -75,7 +85,8 @@ impl Wish {
 
 impl SessionRequest {
     pub(crate) fn wish(&self) -> Wish {
-        Wish { mode: self.setup.mode.clone(), model: self.setup.model.clone(), ..Wish::revive() }
+        let Setup { mode, model, options, .. } = self.setup.clone();
+        Wish { mode, model, options, ..Wish::revive() }
     }
 
     /// A session with this id, run by this agent (`claude`, `codex`, `opencode`, …).
@@ -87,6 +98,8 @@ impl SessionRequest {
             agent: agent.into(),
             setup: Setup::default(),
             permissions: PermissionPolicy::Ask,
+            conduct: Conduct::default(),
+            agent_session: None,
         }
     }
 
@@ -123,7 +136,49 @@ impl SessionRequest {
         self
     }
 
-    /// The `_meta` of the agent's `session/new`.
+    /// Sets an option of the agent's, by its id or category, such as `thought_level`; call it again for more.
+    /// Opening fails when the agent doesn't offer it, and says what it offers.
+    #[must_use]
+    pub fn config_option(mut self, id_or_category: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.setup.options.get_or_insert_default().insert(id_or_category.into(), value.into());
+        self
+    }
+
+    /// Takes up one of the [agent's own](crate::Session::list_agent_sessions) sessions, by the agent's id of it, where
+    /// this one is created; what the agent tells of its past is stored. Opening fails with
+    /// [`NotOffered`](crate::ErrorKind::NotOffered) where the agent neither loads nor resumes sessions.
+    #[must_use]
+    pub fn agent_session(mut self, agent_session_id: impl Into<String>) -> Self {
+        self.agent_session = Some(agent_session_id.into());
+        self
+    }
+
+    /// How the agent is logged in before the session is opened; as the
+    /// [SDK](crate::SandboxAgentBuilder::authentication) is told unless set. Not kept in the record.
+    #[must_use]
+    pub fn authentication(mut self, authentication: Authentication) -> Self {
+        self.conduct.authentication = Some(authentication);
+        self
+    }
+
+    /// What may be asked of the client, beside permissions; as the [SDK](crate::SandboxAgentBuilder::handlers)
+    /// is told unless set. Not kept in the record.
+    #[must_use]
+    pub fn handlers(mut self, handlers: ClientHandlers) -> Self {
+        self.conduct.handlers = Some(handlers);
+        self
+    }
+
+    /// What else `initialize` says that the client can do, `_meta` among it. Files, terminals and
+    /// elicitation in it are set by the [handlers](Self::handlers), whatever it says: only what is handled is
+    /// declared. Not kept in the record.
+    #[must_use]
+    pub fn client_capabilities(mut self, capabilities: ClientCapabilities) -> Self {
+        self.conduct.capabilities = Some(capabilities);
+        self
+    }
+
+    /// The `_meta` of the agent's `session/new`, `session/load` and `session/resume`.
     #[must_use]
     pub fn meta(mut self, meta: Map<String, Value>) -> Self {
         self.setup.meta = Some(meta);
@@ -173,6 +228,7 @@ impl Setup {
             mcp_servers: self.mcp_servers.or(stored.mcp_servers),
             mode: self.mode.or(stored.mode),
             model: self.model.or(stored.model),
+            options: self.options.or(stored.options),
             meta: self.meta.or(stored.meta),
         }
     }

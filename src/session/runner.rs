@@ -30,7 +30,7 @@ pub(crate) async fn run(core: Arc<SessionCore>) {
             Next::Job(job) => run_job(&core, job).await,
         }
     }
-    core.queue.close();
+    core.queue.close(&core.end_error());
 }
 
 /// Shows that the turn is over before whoever waits for it is told.
@@ -262,8 +262,12 @@ async fn begin(core: &SessionCore, job: &Job, live: Live) -> Result<Begun> {
     let mut params = Map::new();
     params.insert("sessionId".into(), json!(live.agent_session_id));
     params.insert("prompt".into(), Value::Array(blocks));
+    let mut meta = job.prompt.meta.clone();
     if let Some(key) = &job.prompt.key {
-        params.insert("_meta".into(), json!({ KEY: key }));
+        meta.insert(KEY.to_owned(), json!(key));
+    }
+    if !meta.is_empty() {
+        params.insert("_meta".into(), Value::Object(meta));
     }
     let outbound = Outbound::request(envelope::PROMPT, params)?;
     let rpc_id = outbound.rpc_id.clone().unwrap_or_default();

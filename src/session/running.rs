@@ -121,7 +121,9 @@ impl Running<'_> {
         let waiting = match asked {
             Some(since) => limits.permission.map(|limit| (after(since, limit), Limit::Permission)),
             None => {
-                limits.silence.map(|limit| (after(self.core.activity().max(started), limit), Limit::Silence))
+                // An agent that waits for a handler has nothing to say; handlers have limits of their own.
+                let heard = if self.core.handling.is_idle() { self.core.activity() } else { Instant::now() };
+                limits.silence.map(|limit| (after(heard.max(started), limit), Limit::Silence))
             }
         };
         let unconfirmed = unconfirmed.filter(|_| asked.is_none()).map(|until| (until, Limit::Unconfirmed));
@@ -165,6 +167,7 @@ impl Running<'_> {
         let settle = async {
             let mut permissions = core.permissions.watch();
             core.cancel_permissions().await;
+            core.handling.cancel_all();
             self.tell_to_stop().await;
             let mut again = Some(Instant::now() + OVERTAKEN);
             loop {
@@ -190,7 +193,7 @@ impl Running<'_> {
                     ),
                 )
                 .with_delivery(self.delivery().await);
-                if core.may_end_process().await {
+                if matches!(core.may_end_process().await, Ok(true)) {
                     core.end_process(link, &error, "cancelled").await;
                 }
                 Err(error)

@@ -4,9 +4,9 @@ use sandbox_agent_persist::{RawValue, SessionRecord};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::core::SessionCore;
 use super::memo::Memo;
-use crate::error::Result as SdkResult;
+use super::setting::{self, Setting};
+use crate::error::Error;
 
 /// A choice of the session's that the agent could not be brought back to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,27 +22,27 @@ pub struct NotRestored {
 
 /// What an agent says of a session's settings, as the protocol has it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Settings {
+pub(crate) struct Settings {
     pub(super) modes: Option<Value>,
     pub(super) models: Option<Value>,
     pub(super) options: Option<Value>,
 }
 
 /// How one setting is changed.
-pub(super) struct Change {
+pub(crate) struct Change {
     pub(super) method: &'static str,
     pub(super) params: Map<String, Value>,
 }
 
 impl Settings {
     /// As the answer to opening a session tells them.
-    pub(super) fn opened(answer: &Value) -> Self {
+    pub(crate) fn opened(answer: &Value) -> Self {
         let member = |name: &str| answer.get(name).filter(|value| !value.is_null()).cloned();
         Self { modes: member("modes"), models: member("models"), options: member("configOptions") }
     }
 
     /// What this does not say, as it was; what is chosen there is not known then.
-    pub(super) fn or(self, recorded: &Self) -> Self {
+    pub(crate) fn or(self, recorded: &Self) -> Self {
         let unknown = |state: &Option<Value>, current: &str| {
             let mut state = state.clone()?;
             state.as_object_mut()?.remove(current);
@@ -63,7 +63,7 @@ impl Settings {
     }
 
     /// As the record remembers them.
-    pub(super) fn recorded(record: &SessionRecord) -> Self {
+    pub(crate) fn recorded(record: &SessionRecord) -> Self {
         Self {
             modes: record.modes.clone(),
             models: Memo::read(record).models,
@@ -71,14 +71,14 @@ impl Settings {
         }
     }
 
-    pub(super) fn record(&self, record: &mut SessionRecord) {
+    pub(crate) fn record(&self, record: &mut SessionRecord) {
         record.modes.clone_from(&self.modes);
         record.config_options.clone_from(&self.options);
         Memo::change(record, |memo| memo.models.clone_from(&self.models));
     }
 
     /// What is chosen: `mode` and `model` by whichever way the agent has them, then its options by id.
-    pub(super) fn chosen(&self) -> Vec<(String, Value)> {
+    pub(crate) fn chosen(&self) -> Vec<(String, Value)> {
         let of = |state: &Option<Value>, current: &str| {
             state.as_ref().and_then(|state| state.get(current)).filter(|value| value.is_string()).cloned()
         };
@@ -98,10 +98,12 @@ impl Settings {
         chosen
     }
 
-    /// How a setting is brought to a value, or what the agent offers instead.
-    pub(super) fn change(&self, setting: &str, wanted: &Value) -> Result<Change, Vec<String>> {
+    /// How a setting is brought to a value, or what the agent offers instead. It is named by `mode` or
+    /// `model`, whichever way the agent has them, by an option's id, or by a category.
+    pub(crate) fn change(&self, setting: &str, wanted: &Value) -> Result<Change, Vec<String>> {
         let mut offered = Vec::new();
-        if let Some(what) = [&MODE, &MODEL].into_iter().find(|what| what.name == setting) {
+        let way = [&MODE, &MODEL].into_iter().find(|what| what.name == setting);
+        if let Some(what) = way {
             let listed = self.state(what).as_ref().map(|state| ids(&state[what.available], what.id));
             let listed = listed.unwrap_or_default();
             if listed.iter().any(|id| wanted == id.as_str()) {
@@ -110,26 +112,68 @@ impl Settings {
             }
             offered.extend(listed);
         }
-        let option = self.by_category(setting).or_else(|| self.by_id(setting));
-        if let Some(option) = option {
-            let values = values(&option["options"]);
-            // An option without a list, such as a switch, takes what it had.
-            if values.is_empty() || values.iter().any(|value| wanted == value.as_str()) {
-                let mut params = Map::new();
-                params.insert("configId".to_owned(), option["id"].clone());
-                params.insert("value".to_owned(), wanted.clone());
-                if wanted.is_boolean() {
-                    params.insert("type".to_owned(), json!("boolean"));
-                }
-                return Ok(Change { method: SET_OPTION, params });
+        for option in self.named(setting) {
+            match change_option(option, wanted) {
+                Ok(change) => return Ok(change),
+                Err(values) => offered.extend(values),
             }
-            offered.extend(values);
         }
         Err(offered)
     }
 
+    /// The error of a setting that can't be brought to a value: it names what can be chosen instead.
+    pub(crate) fn not_offered(&self, setting: &str, wanted: &Value, offered: Vec<String>) -> Error {
+        let wanted = shown(wanted);
+        if !offered.is_empty() {
+            let message = format!("the agent offers no {setting} {wanted:?}; it offers {offered:?}");
+            return Error::invalid(message).with_offered(offered);
+        }
+        let has = self.names();
+        Error::invalid(format!("the agent has no setting {setting:?}; it has {has:?}")).with_offered(has)
+    }
+
+    /// The name under which [`chosen`](Self::chosen) lists what this id or category stands for.
+    pub(crate) fn key(&self, setting: &str) -> String {
+        if [MODE.name, MODEL.name].contains(&setting) {
+            return setting.to_owned();
+        }
+        let option = self.named(setting).next();
+        let category = option.and_then(|option| option["category"].as_str());
+        match category.filter(|category| [MODE.name, MODEL.name].contains(category)) {
+            Some(category) => category.to_owned(),
+            None => option.and_then(|option| option["id"].as_str()).unwrap_or(setting).to_owned(),
+        }
+    }
+
+    /// Mode or model, by whichever way the agent has it.
+    pub(crate) fn mode(&self) -> Option<Setting> {
+        self.way(&MODE)
+    }
+
+    pub(crate) fn model(&self) -> Option<Setting> {
+        self.way(&MODEL)
+    }
+
+    fn way(&self, what: &Way) -> Option<Setting> {
+        match self.state(what) {
+            Some(state) => Some(setting::of_state(state, what.name, what.available, what.id, what.current)),
+            None => self.by_category(what.name).and_then(setting::of_option),
+        }
+    }
+
+    /// All options as the agent lists them.
+    pub(crate) fn all(&self) -> Vec<Setting> {
+        self.options().iter().filter_map(setting::of_option).collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let ways = [&MODE, &MODEL].into_iter().filter(|what| self.state(what).is_some());
+        let ids = self.options().iter().filter_map(|option| option["id"].as_str());
+        ways.map(|what| what.name).chain(ids).map(str::to_owned).collect()
+    }
+
     /// Takes over that a setting was changed: by a call that the agent took, with its answer.
-    pub(super) fn apply(&mut self, method: &str, params: &Value, answer: &Value) {
+    pub(crate) fn apply(&mut self, method: &str, params: &Value, answer: &Value) {
         for what in [&MODE, &MODEL] {
             if method == what.method {
                 self.choose(what, &params[what.param]);
@@ -145,7 +189,7 @@ impl Settings {
     }
 
     /// Takes over what an update of the agent says; whether it said anything.
-    pub(super) fn update(&mut self, payload: &RawValue) -> bool {
+    pub(crate) fn update(&mut self, payload: &RawValue) -> bool {
         #[derive(Deserialize)]
         struct Message {
             params: Params,
@@ -167,7 +211,7 @@ impl Settings {
     }
 
     /// Takes for chosen what could not be brought about, where nothing else is known to be.
-    pub(super) fn assume(&mut self, setting: &str, wanted: &Value) {
+    pub(crate) fn assume(&mut self, setting: &str, wanted: &Value) {
         if self.chosen().iter().any(|(name, _)| name == setting) {
             return;
         }
@@ -197,8 +241,15 @@ impl Settings {
         self.options().iter().find(|option| option["category"] == category)
     }
 
-    fn by_id(&self, id: &str) -> Option<&Value> {
-        self.options().iter().find(|option| option["id"] == id)
+    /// The options that this stands for, best first. An id is nobody else's, but for those that mean
+    /// mode or model: agents name options of other categories so.
+    fn named<'a>(&'a self, setting: &'a str) -> impl Iterator<Item = &'a Value> {
+        let way = [MODE.name, MODEL.name].contains(&setting);
+        let (first, second) = if way { ("category", "id") } else { ("id", "category") };
+        let by =
+            move |member: &'static str| self.options().iter().filter(move |option| option[member] == setting);
+        let second = by(second).filter(move |option| option[first] != setting);
+        by(first).chain(second)
     }
 
     fn option_mut(&mut self, id: &Value) -> Option<&mut Map<String, Value>> {
@@ -237,6 +288,31 @@ const MODEL: Way = Way {
     param: "modelId",
 };
 
+fn change_option(option: &Value, wanted: &Value) -> Result<Change, Vec<String>> {
+    let values = values(&option["options"]);
+    let switch = option["type"] == "boolean";
+    // One without a list, of a kind that is not known here, takes what it is given.
+    let takes = match switch {
+        true => wanted.is_boolean(),
+        false => values.is_empty() || values.iter().any(|value| wanted == value.as_str()),
+    };
+    if !takes {
+        return Err(if switch { vec!["true".to_owned(), "false".to_owned()] } else { values });
+    }
+    let mut params = Map::new();
+    params.insert("configId".to_owned(), option["id"].clone());
+    params.insert("value".to_owned(), wanted.clone());
+    if wanted.is_boolean() {
+        params.insert("type".to_owned(), json!("boolean"));
+    }
+    Ok(Change { method: SET_OPTION, params })
+}
+
+/// Whether this call changes a setting.
+pub(crate) fn is_change(method: &str) -> bool {
+    [MODE.method, MODEL.method, SET_OPTION].contains(&method)
+}
+
 fn ids(list: &Value, key: &str) -> Vec<String> {
     let items = list.as_array().map(Vec::as_slice).unwrap_or_default();
     items.iter().filter_map(|item| item[key].as_str().map(str::to_owned)).collect()
@@ -250,34 +326,13 @@ fn values(options: &Value) -> Vec<String> {
 }
 
 /// A setting's value as a person writes it.
-pub(super) fn shown(value: &Value) -> String {
+pub(crate) fn shown(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// The parameters of a change, for a session of the agent's.
-pub(super) fn for_session(change: &Change, agent_session_id: &str) -> Value {
+pub(crate) fn for_session(change: &Change, agent_session_id: &str) -> Value {
     let mut params = change.params.clone();
     params.insert("sessionId".to_owned(), json!(agent_session_id));
     Value::Object(params)
-}
-
-impl SessionCore {
-    /// Keeps a setting that a call of the user's changed.
-    pub(super) async fn remember_change(
-        &self,
-        method: &str,
-        params: &Value,
-        result: &RawValue,
-    ) -> SdkResult<()> {
-        if ![MODE.method, MODEL.method, SET_OPTION].contains(&method) {
-            return Ok(());
-        }
-        let answer: Value = serde_json::from_str(result.get()).unwrap_or_default();
-        self.change_record(|record| {
-            let mut settings = Settings::recorded(record);
-            settings.apply(method, params, &answer);
-            settings.record(record);
-        })
-        .await
-    }
 }

@@ -1,17 +1,18 @@
 //! Calls of the store, bounded in time and tried again while it is unavailable.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use sandbox_agent_persist::{
     Lease, ListEventsRequest, ListPage, PersistError, PersistErrorKind, SessionEvent, SessionLease,
-    SessionPersistDriver,
+    SessionPersistDriver, SessionRecord, brief, envelope,
 };
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::fold::clip;
+use crate::error::{Error, Result};
 use crate::limits;
 use crate::metrics::Counters;
 
@@ -20,9 +21,25 @@ use crate::metrics::Counters;
 pub(crate) struct Store {
     shared: Arc<dyn SessionPersistDriver>,
     /// The same, for whoever holds the session that this is the store of.
-    fenced: Arc<Mutex<Option<Arc<dyn SessionPersistDriver>>>>,
+    fenced: Arc<Mutex<Option<Fenced>>>,
     budget: Duration,
     counters: Arc<Counters>,
+}
+
+#[derive(Clone, Debug)]
+struct Fenced {
+    driver: Arc<dyn SessionPersistDriver>,
+    lease: Lease,
+}
+
+/// Why a session went to another SDK that has the same holder's name.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "session {session} went to another SDK that is {holder:?}, too; the name of a holder must be that of one running SDK alone"
+)]
+pub(crate) struct SameName {
+    session: String,
+    holder: String,
 }
 
 impl Store {
@@ -41,13 +58,14 @@ impl Store {
 
     /// What the next call goes to.
     pub(crate) fn driver(&self) -> Arc<dyn SessionPersistDriver> {
-        self.fenced().clone().unwrap_or_else(|| self.shared.clone())
+        let fenced = self.fenced().as_ref().map(|fenced| fenced.driver.clone());
+        fenced.unwrap_or_else(|| self.shared.clone())
     }
 
     /// From now on each write carries this lease.
     pub(super) fn fence(&self, lease: &Lease) -> Result<(), PersistError> {
-        let fenced = self.leases()?.fenced(lease);
-        *self.fenced() = Some(fenced);
+        let driver = self.leases()?.fenced(lease);
+        *self.fenced() = Some(Fenced { driver, lease: lease.clone() });
         Ok(())
     }
 
@@ -70,7 +88,7 @@ impl Store {
     }
 
     /// Nothing panics while it holds the lock.
-    fn fenced(&self) -> std::sync::MutexGuard<'_, Option<Arc<dyn SessionPersistDriver>>> {
+    fn fenced(&self) -> MutexGuard<'_, Option<Fenced>> {
         self.fenced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -87,6 +105,12 @@ impl Store {
         loop {
             let error = match timeout_at(deadline, call()).await {
                 Ok(Err(error)) if error.is_unavailable() => error,
+                Ok(Err(error)) if error.is_fenced() => {
+                    self.counters.store_failures.increment();
+                    // That the name is the cause, a store that does not answer now can't say.
+                    let named = timeout_at(deadline, self.same_name()).await.ok().flatten();
+                    return Err(named.unwrap_or(error));
+                }
                 Ok(answer) => return answer.inspect_err(|_| self.counters.store_failures.increment()),
                 Err(_) => {
                     self.counters.store_failures.increment();
@@ -117,12 +141,34 @@ impl Store {
         Ok(page)
     }
 
+    /// The error of a session that this SDK held, where the one that has it now goes by the same name.
+    async fn same_name(&self) -> Option<PersistError> {
+        let ours = self.fenced().as_ref()?.lease.clone();
+        let newest = self.leases().ok()?.holder(&ours.session_id).await.ok()??;
+        if newest.holder != ours.holder || newest.token == ours.token {
+            return None;
+        }
+        let same = SameName { session: brief(&ours.session_id), holder: ours.holder };
+        Some(PersistError::new(PersistErrorKind::Fenced, same.to_string()).with_source(same))
+    }
+
     fn too_slow(&self) -> PersistError {
         PersistError::new(
             PersistErrorKind::Unavailable,
             format!("the session store did not answer within {:?}", self.budget),
         )
     }
+}
+
+/// An error of a record that only a layer can read: without that, its session would be spoilt.
+pub(crate) fn readable(record: SessionRecord) -> Result<SessionRecord> {
+    if !record.extra.contains_key(envelope::ENCRYPTED) {
+        return Ok(record);
+    }
+    let id = &record.id;
+    Err(Error::invalid(format!(
+        "session {id:?} is encrypted; open the store through the `EncryptedDriver` that has its key"
+    )))
 }
 
 /// The pauses between tries, without end.

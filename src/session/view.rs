@@ -18,6 +18,20 @@ pub enum EventView {
     Update(SessionNotification),
     /// The agent asks for a permission.
     PermissionRequest(RequestPermissionRequest),
+    /// The agent asks its client for something else: a file, a terminal, an answer, an extension.
+    Request {
+        /// What it asks for.
+        method: String,
+        /// With which parameters, if any.
+        params: Option<Box<RawValue>>,
+    },
+    /// A notification that is not known here, of either side: mostly an extension's.
+    Notification {
+        /// What it tells.
+        method: String,
+        /// With which parameters, if any.
+        params: Option<Box<RawValue>>,
+    },
     /// Events that were lost.
     Gap(Gap),
     /// Anything else, or what this version can't read; the payload has it whole.
@@ -45,7 +59,15 @@ impl SessionEventExt for SessionEvent {
             envelope::Kind::Notification { method } if method == "session/update" => {
                 params(&self.payload).map_or(EventView::Other, EventView::Update)
             }
-            envelope::Kind::Notification { .. } => gap(self).map_or(EventView::Other, EventView::Gap),
+            envelope::Kind::Request { method, .. } if self.sender == Sender::Agent => {
+                EventView::Request { method: method.into_owned(), params: params(&self.payload) }
+            }
+            envelope::Kind::Notification { method } if is_note(self.sender, &method) => {
+                gap(self).map_or(EventView::Other, EventView::Gap)
+            }
+            envelope::Kind::Notification { method } => {
+                EventView::Notification { method: method.into_owned(), params: params(&self.payload) }
+            }
             _ => EventView::Other,
         }
     }
@@ -65,6 +87,11 @@ impl SessionEventExt for SessionEvent {
             _ => None,
         }
     }
+}
+
+/// Whether the SDK, or the server, says this, and not the agent or the caller.
+fn is_note(sender: Sender, method: &str) -> bool {
+    method.starts_with(if sender == Sender::Client { "_sandbox_agent/" } else { "_adapter/" })
 }
 
 /// The gap that an event stands for. An agent may write what looks like a note of ours.

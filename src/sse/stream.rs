@@ -3,17 +3,15 @@
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, HeaderName};
-use reqwest::{Method, Response};
+use reqwest::{Method, RequestBuilder, Response};
 use tokio::time::timeout;
 
 use super::event::{self, SseEvent};
 use super::frame::{Frame, Framer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::http::{Http, transport};
+use crate::http::{Http, NO_LIMIT, transport};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// A stream has no end of its own, whatever total limit the caller's HTTP client sets on a request.
-const NO_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What came on the stream.
 #[derive(Debug)]
@@ -69,13 +67,21 @@ impl EventSource {
         silence: Duration,
         max_event: usize,
     ) -> Result<Self> {
-        let mut request = http
-            .request(Method::GET, &["v1", "acp", server_id])
-            .header(ACCEPT, "text/event-stream")
-            .timeout(NO_LIMIT);
+        let mut request = http.request(Method::GET, &["v1", "acp", server_id]);
         if after > 0 {
             request = request.header(LAST_EVENT_ID, after);
         }
+        Self::connect(http, request, silence, max_event).await
+    }
+
+    /// The same for any address that gives events.
+    pub(crate) async fn connect(
+        http: &Http,
+        request: RequestBuilder,
+        silence: Duration,
+        max_event: usize,
+    ) -> Result<Self> {
+        let request = request.header(ACCEPT, "text/event-stream").timeout(NO_LIMIT);
         // The body of a refusal is part of what may not come.
         let response = async { http.accept(request.send().await.map_err(transport)?).await };
         let response = timeout(silence, response).await.map_err(|_| dead(silence))??;

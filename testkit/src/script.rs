@@ -12,6 +12,8 @@
 //! | `thought TEXT` | thinks TEXT aloud in one update |
 //! | `think MS` | is silent for that long |
 //! | `tool TITLE` | a tool call that starts and completes |
+//! | `write PATH TEXT` | writes TEXT into a file, with its folders |
+//! | `read PATH` | says what is in a file |
 //! | `ask TITLE` | asks for permission (`allow-once`, `allow-always`, `reject-once`), waits, says `permission: <option>` or `permission: cancelled` |
 //! | `request METHOD [JSON]` | sends the client a request, waits, says `answer: <result>` or `error: <code>` |
 //! | `notify METHOD [JSON]` | sends the client a notification |
@@ -74,6 +76,8 @@ pub enum Step {
     Thought(String),
     Think(Duration),
     Tool(String),
+    Write { path: String, text: String },
+    Read(String),
     Ask(String),
     Request { method: String, params: Value },
     Notify { method: String, params: Value },
@@ -163,6 +167,11 @@ fn step(command: &str, args: &mut Args<'_>) -> Result<Option<Step>, String> {
         "thought" => Step::Thought(args.text("a text")?),
         "think" => Step::Think(args.millis("how long, in ms")?),
         "tool" => Step::Tool(args.text("a title")?),
+        "write" => {
+            let path = args.word().ok_or("needs a path")?.to_owned();
+            Step::Write { path, text: args.text("a text")? }
+        }
+        "read" => Step::Read(args.text("a path")?),
         "ask" => Step::Ask(args.text("a title")?),
         "request" => {
             let (method, params) = args.method()?;
@@ -223,6 +232,8 @@ mod tests {
             ("thought hm", Step::Thought(text("hm"))),
             ("think 20", Step::Think(ms(20))),
             ("tool Read file", Step::Tool(text("Read file"))),
+            ("write a/b.txt two  words", Step::Write { path: text("a/b.txt"), text: text("two  words") }),
+            ("read a/b.txt", Step::Read(text("a/b.txt"))),
             ("ask Run it?", Step::Ask(text("Run it?"))),
             ("request a/b", Step::Request { method: text("a/b"), params: Value::Null }),
             (

@@ -149,7 +149,7 @@ fn the_environment_sets_how_it_starts() {
 #[test]
 fn an_environment_that_cannot_be_read_is_refused() {
     for (name, value) in [
-        ("SCRIPTED_AGENT_OFFERS", "load,fork"),
+        ("SCRIPTED_AGENT_OFFERS", "load,frok"),
         ("SCRIPTED_AGENT_REPLAY", "backwards"),
         ("SCRIPTED_AGENT_SESSIONS", "/dev/null/x"),
         ("SCRIPTED_AGENT_FAIL_INIT", "maybe"),

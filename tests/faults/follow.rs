@@ -1,7 +1,11 @@
 //! Reading what another SDK writes, while it writes it.
 
 use futures::{FutureExt, StreamExt};
-use sandbox_agent_sdk::{Error, From, MemorySessionPersistDriver, SessionState};
+use sandbox_agent_persist_memory::MemoryOptions;
+use sandbox_agent_sdk::persist::SessionUpkeep;
+use sandbox_agent_sdk::{
+    Error, ErrorKind, From, MemorySessionPersistDriver, SessionPersistDriver, SessionState,
+};
 use tokio::time::timeout;
 
 use crate::support::{begun, recorded, request, said, update};
@@ -88,4 +92,46 @@ async fn following_ends_with_the_sdk() -> Result<(), Error> {
     two.close().await?;
     assert!(timeout(PATIENCE, seen.next()).await.unwrap().is_none());
     Ok(())
+}
+
+#[tokio::test]
+async fn a_reader_elsewhere_goes_on_when_all_that_there_was_is_evicted() {
+    let sandbox = sandbox().await;
+    let options = MemoryOptions::new().max_bytes(100 * 1024);
+    let driver = MemorySessionPersistDriver::with_options(options);
+    let one = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let session = one.create_session(request("one")).await.unwrap();
+    session.prompt("say past").await.unwrap();
+    let large = one.create_session(request("large")).await.unwrap();
+    for _ in 0..2 {
+        large.prompt("big 60000").await.unwrap();
+    }
+    assert_eq!(driver.usage("one").await.unwrap().events, 0);
+
+    let two = sdk_on(&sandbox, driver, limits()).await;
+    let elsewhere = two.get_session("one").await.unwrap().unwrap();
+    assert_eq!(elsewhere.last_index(), session.last_index());
+    let mut seen = elsewhere.events(From::Now);
+    assert!(seen.next().now_or_never().is_none());
+    session.prompt("say more").await.unwrap();
+    let first = timeout(PATIENCE, seen.next()).await.unwrap().unwrap().unwrap();
+    assert!(first.payload.get().contains("session/prompt"));
+}
+
+#[tokio::test]
+async fn a_reader_elsewhere_is_told_of_a_deletion_after_which_nothing_is_stored() {
+    let sandbox = sandbox().await;
+    let (driver, one, _session) = first(&sandbox).await;
+    one.close().await.unwrap();
+    let two = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let elsewhere = two.get_session("one").await.unwrap().unwrap();
+    let mut seen = elsewhere.events(From::Now);
+    assert!(seen.next().now_or_never().is_none());
+    // As retention does.
+    driver.delete_session("one").await.unwrap();
+    // Nothing tells of it: it is looked now and then.
+    tokio::time::pause();
+    let told = timeout(10 * PATIENCE, seen.next()).await.unwrap().unwrap();
+    assert_eq!(*told.unwrap_err().kind(), ErrorKind::SessionNotFound);
+    assert!(seen.next().await.is_none());
 }

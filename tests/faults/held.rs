@@ -1,10 +1,14 @@
 //! SDKs that hold their sessions: one drives, the others watch, and the right to drive goes on.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::ready;
+use sandbox_agent_persist_rivet_json::{RivetJsonOptions, RivetJsonSessionPersistDriver};
 use sandbox_agent_sdk::acp_schema::StopReason;
+use sandbox_agent_sdk::persist::{PersistError, PersistErrorKind};
 use sandbox_agent_sdk::{
     Delivery, ErrorKind, From, Limits, MemorySessionPersistDriver, PermissionReply, ResumeOutcome,
     SandboxAgent, SessionPersistDriver, SessionState,
@@ -12,15 +16,15 @@ use sandbox_agent_sdk::{
 use sandbox_agent_testkit::Sandbox;
 use tokio::time::timeout;
 
-use crate::support::store::GatedStore;
+use crate::support::store::{GatedStore, Operation};
 use crate::support::{assert_sound, begun, recorded, request, said};
-use crate::{PATIENCE, eventually, limits, sandbox, server};
+use crate::{PATIENCE, eventually, limits, sandbox, sdk_on, server};
 
 async fn node(sandbox: &Sandbox, driver: impl SessionPersistDriver, name: &str) -> SandboxAgent {
     node_within(sandbox, driver, name, limits()).await
 }
 
-async fn node_within(
+pub async fn node_within(
     sandbox: &Sandbox,
     driver: impl SessionPersistDriver,
     name: &str,
@@ -30,7 +34,7 @@ async fn node_within(
     builder.connect().await.unwrap()
 }
 
-fn held_by(name: &str) -> ErrorKind {
+pub fn held_by(name: &str) -> ErrorKind {
     ErrorKind::Held { holder: name.to_owned() }
 }
 
@@ -167,6 +171,88 @@ async fn who_comes_again_under_its_name_has_its_sessions_at_once() {
     after.resume_session("one").await.unwrap().session.prompt("say again").await.unwrap();
     let refused = timeout(PATIENCE, session.prompt("say no")).await.unwrap().unwrap_err();
     assert!(refused.is_fenced(), "{refused:?}");
+    // Should it run after all, it is told why, now and whenever it is asked.
+    assert!(refused.to_string().contains("a name of its own"), "{refused}");
+    let cause = std::error::Error::source(&refused).unwrap().to_string();
+    assert!(cause.contains("\"one\"") && cause.contains("\"a\""), "{cause}");
+    let lease = session.lease().await.unwrap().unwrap();
+    assert_eq!(lease.holder, "a");
+    before.close().await.unwrap();
+    assert_eq!(sandbox.servers().len(), 1, "the process is the other one's");
+}
+
+#[tokio::test]
+async fn an_idle_sdk_whose_name_another_one_has_learns_of_it_by_its_next_renewal() {
+    let sandbox = sandbox().await;
+    let driver = MemorySessionPersistDriver::new();
+    let short = limits().lease(Duration::from_millis(300));
+    let before = node_within(&sandbox, driver.clone(), "a", short).await;
+    let session = before.create_session(request("one")).await.unwrap();
+    let mut seen = session.events(From::Now);
+    let after = node(&sandbox, driver, "a").await;
+    after.resume_session("one").await.unwrap();
+    let told = timeout(PATIENCE, async { while seen.next().await.unwrap().is_ok() {} });
+    told.await.unwrap();
+    let refused = session.prompt("say no").await.unwrap_err();
+    assert!(refused.to_string().contains("a name of its own"), "{refused}");
+}
+
+#[tokio::test]
+async fn whoever_was_taken_over_by_another_name_is_told_nothing_of_names() {
+    let sandbox = sandbox().await;
+    let driver = MemorySessionPersistDriver::new();
+    let (a, b) = (node(&sandbox, driver.clone(), "a").await, node(&sandbox, driver, "b").await);
+    let session = a.create_session(request("one")).await.unwrap();
+    b.take_over_session("one").await.unwrap();
+    let refused = timeout(PATIENCE, session.prompt("say no")).await.unwrap().unwrap_err();
+    assert!(refused.is_fenced() && !refused.to_string().contains("name"), "{refused}");
+}
+
+#[tokio::test]
+async fn close_says_when_a_process_goes_on_because_nobody_knows_whose_it_is() {
+    let sandbox = sandbox().await;
+    let driver = Arc::new(GatedStore::leasing());
+    let a = node(&sandbox, driver.clone(), "a").await;
+    let session = a.create_session(request("one")).await.unwrap();
+    let process = server(&session);
+    driver.fail(Operation::Lease, PersistErrorKind::Other);
+    let error = a.close().await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Persist(PersistErrorKind::Other), "{error:?}");
+    assert!(error.to_string().contains("\"one\" goes on"), "{error}");
+    assert!(sandbox.servers().contains(&process));
+
+    // The way out that it names.
+    driver.open();
+    node(&sandbox, driver, "a").await.close_session("one").await.unwrap();
+    assert!(!sandbox.servers().contains(&process));
+}
+
+#[tokio::test]
+async fn a_process_whose_end_can_t_be_noted_goes_on_where_nobody_knows_whose_it_is_by_then() {
+    let sandbox = sandbox().await;
+    let driver = Arc::new(GatedStore::leasing());
+    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    let process = server(&session);
+    let down = Arc::new(AtomicBool::new(false));
+    driver.gate(move |_, operation| {
+        let fails = match operation {
+            Operation::Insert => {
+                down.store(true, Ordering::SeqCst);
+                true
+            }
+            Operation::Lease => down.load(Ordering::SeqCst),
+            _ => false,
+        };
+        ready(if fails { Err(PersistError::new(PersistErrorKind::Other, "down")) } else { Ok(()) })
+    });
+    let error = sdk.close_session("one").await.unwrap_err();
+    assert!(error.to_string().contains("\"one\" goes on"), "{error}");
+    assert!(sandbox.servers().contains(&process));
+
+    driver.open();
+    sdk.close_session("one").await.unwrap();
+    assert!(!sandbox.servers().contains(&process));
 }
 
 #[tokio::test]
@@ -189,6 +275,10 @@ async fn a_store_without_leases_holds_nothing() {
     let refused =
         SandboxAgent::builder(sandbox.url()).persist(store).holder("a").connect().await.unwrap_err();
     assert_eq!(*refused.kind(), ErrorKind::InvalidInput);
+    let actor = RivetJsonSessionPersistDriver::in_process(RivetJsonOptions::new());
+    let refused =
+        SandboxAgent::builder(sandbox.url()).persist(actor).holder("a").connect().await.unwrap_err();
+    assert!(refused.to_string().starts_with("RivetJsonSessionPersistDriver grants no leases;"), "{refused}");
     let none = SandboxAgent::builder(sandbox.url()).connect().await.unwrap();
     let refused = none.take_over_session("one").await.unwrap_err();
     assert_eq!(*refused.kind(), ErrorKind::InvalidInput);

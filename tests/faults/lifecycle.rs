@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use sandbox_agent_persist_memory::{MemoryOptions, MemorySessionPersistDriver};
 use sandbox_agent_sdk::persist::{PersistError, PersistErrorKind};
-use sandbox_agent_sdk::{Delivery, ErrorKind, PermissionReply, SandboxAgent, SessionState};
+use sandbox_agent_sdk::{
+    Delivery, ErrorKind, PermissionReply, SandboxAgent, SessionPersistDriver, SessionState,
+};
 use sandbox_agent_testkit::{On, Sandbox};
 use serde_json::json;
 use tokio::runtime;
@@ -143,8 +146,51 @@ async fn close_ends_the_process_of_a_session_whose_store_failed() {
         assert!(session.prompt("say no").await.unwrap_err().is_persist(), "and it stays said");
     }
     assert!(sandbox.servers().contains(&process));
-    sdk.close().await.unwrap();
+    assert!(sdk.close().await.unwrap_err().is_persist(), "and so it does once more");
     assert!(!sandbox.servers().contains(&process));
+}
+
+#[tokio::test]
+async fn whoever_parts_is_told_when_the_store_fails_meanwhile_and_all_is_ended_all_the_same() {
+    type Parting = fn(SandboxAgent) -> BoxFuture<'static, sandbox_agent_sdk::Result<()>>;
+    let partings: [(Parting, usize); 4] = [
+        (|sdk| async move { sdk.close().await }.boxed(), 0),
+        (|sdk| async move { sdk.close_session("one").await }.boxed(), 1),
+        (|sdk| async move { sdk.destroy_session("one").await }.boxed(), 1),
+        (|sdk| async move { sdk.delete_session("one").await }.boxed(), 1),
+    ];
+    for (place, (part, left)) in partings.into_iter().enumerate() {
+        let sandbox = sandbox().await;
+        let driver = Arc::new(GatedStore::default());
+        let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
+        sdk.create_session(request("one")).await.unwrap().prompt("say one").await.unwrap();
+        sdk.create_session(request("two")).await.unwrap().prompt("say two").await.unwrap();
+        driver.fail(Operation::Insert, PersistErrorKind::Other);
+        let parted = part(sdk.clone()).await;
+        assert_eq!(sandbox.servers().len(), left, "{place}: {parted:?}");
+        if place == 3 {
+            parted.unwrap();
+            assert!(driver.get_session("one").await.unwrap().is_none(), "it has no past to miss anything");
+            continue;
+        }
+        let error = parted.unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Persist(PersistErrorKind::Other), "{place}");
+        assert!(error.to_string().contains("could not be stored"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn detaching_tells_of_what_could_not_be_stored() {
+    let sandbox = sandbox().await;
+    let driver = Arc::new(GatedStore::default());
+    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    sdk.create_session(request("two")).await.unwrap();
+    driver.fail(Operation::Insert, PersistErrorKind::Other);
+    session.prompt("say no").await.unwrap_err();
+    assert!(sdk.detach_session("one").await.unwrap_err().is_persist());
+    sdk.detach().await.unwrap();
+    assert_eq!(sandbox.servers().len(), 2);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use sandbox_agent_sdk::acp_schema::StopReason;
+use sandbox_agent_sdk::persist::PersistErrorKind;
 use sandbox_agent_sdk::{Delivery, ErrorKind, GapCause, Limit, Prompt, SessionState};
 use sandbox_agent_testkit::{On, Sandbox};
 use tokio::time::timeout;
@@ -96,8 +97,10 @@ async fn close_does_not_wait_for_a_slow_store_longer_than_its_limit() {
         "there is something left to store"
     );
     let started = Instant::now();
-    sdk.close().await.unwrap();
+    let closed = sdk.close().await.unwrap_err();
+    assert_eq!(*closed.kind(), ErrorKind::Persist(PersistErrorKind::Unavailable), "{closed:?}");
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(sandbox.servers().is_empty());
 }
 
 #[tokio::test]

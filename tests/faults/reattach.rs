@@ -75,7 +75,7 @@ async fn a_question_that_nobody_answered_is_refused_after_all() {
     driver.open();
     let asked = stored(&driver, "one").await.pop().unwrap();
     assert!(asked.payload.get().contains("fs/read_text_file"));
-    sdk.detach().await.unwrap();
+    assert!(sdk.detach().await.unwrap_err().is_persist(), "it says so once more");
     let sdk = sdk_on(&sandbox, driver, limits()).await;
     let session = sdk.resume_or_create_session(request("one")).await.unwrap();
     if let Some(turn) = session.running_turn() {

@@ -96,7 +96,7 @@ async fn what_a_subscription_missed_is_looked_for_once_its_headers_are_in() {
     let sandbox = Sandbox::builder().quick_delete().start().await.unwrap();
     let (_sdk, session) = session_within(&sandbox, Limits::default()).await;
     sandbox.faults().next(On::rpc("session/prompt")).hang();
-    let mut turn = session.prompt("say begun; think 100; say done");
+    let mut turn = session.prompt("say begun; think 1500; say done");
     begun(&mut turn).await;
     sandbox.faults().lose_at_subscribe(Events::responses(1));
     sandbox.faults().cut_streams();

@@ -7,11 +7,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod api;
 mod bursts;
 mod child;
 mod connections;
+mod control;
 mod filter;
 mod nodes;
+mod opencode;
 mod permissions;
 mod processes;
 mod resume;

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, ready};
-use sandbox_agent_sdk::persist::{Capabilities, Inserted, PersistError, PersistErrorKind, async_trait};
+use sandbox_agent_sdk::persist::{
+    Acquired, Capabilities, Inserted, Lease, PersistError, PersistErrorKind, SessionLease, async_trait,
+};
 use sandbox_agent_sdk::{
     ListEventsRequest, ListPage, ListSessionsRequest, MemorySessionPersistDriver, SessionEvent,
     SessionPersistDriver, SessionRecord,
@@ -35,6 +37,8 @@ pub enum Operation {
     /// Of one event or of many.
     Insert,
     DeleteSession,
+    /// Whatever is asked of a lease.
+    Lease,
 }
 
 #[derive(Default)]
@@ -43,9 +47,21 @@ pub struct GatedStore {
     gate: Mutex<Option<Gate>>,
     /// How many events of a session it keeps; all unless told.
     keep: Option<u64>,
+    leases: bool,
+    promises_to_keep_all: bool,
 }
 
 impl GatedStore {
+    /// One that grants leases. What is written under one passes no gate.
+    pub fn leasing() -> Self {
+        Self { leases: true, ..Self::default() }
+    }
+
+    /// One that promises to evict nothing, so that no turn is noted in the record while it runs.
+    pub fn keeping_all() -> Self {
+        Self { promises_to_keep_all: true, ..Self::default() }
+    }
+
     /// One SDK's view of a store that others have too.
     pub fn over(store: &MemorySessionPersistDriver) -> Self {
         Self { store: store.clone(), ..Self::default() }
@@ -181,7 +197,13 @@ impl Held {
 #[async_trait]
 impl SessionPersistDriver for GatedStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new().evicts()
+        let mut capabilities = Capabilities::new();
+        capabilities.evicts = !self.promises_to_keep_all;
+        capabilities.leases = self.leases;
+        capabilities
+    }
+    fn leases(&self) -> Option<&dyn SessionLease> {
+        self.leases.then_some(self as _)
     }
     async fn get_session(&self, id: &str) -> Result<Option<SessionRecord>, PersistError> {
         self.through(Operation::GetSession, &[], self.store.get_session(id)).await
@@ -212,6 +234,28 @@ impl SessionPersistDriver for GatedStore {
     }
     async fn delete_session(&self, id: &str) -> Result<(), PersistError> {
         self.through(Operation::DeleteSession, &[], self.store.delete_session(id)).await
+    }
+}
+
+#[async_trait]
+impl SessionLease for GatedStore {
+    async fn acquire(&self, session_id: &str, holder: &str, ttl: Duration) -> Result<Acquired, PersistError> {
+        self.through(Operation::Lease, &[], self.store.acquire(session_id, holder, ttl)).await
+    }
+    async fn take_over(&self, session_id: &str, holder: &str, ttl: Duration) -> Result<Lease, PersistError> {
+        self.through(Operation::Lease, &[], self.store.take_over(session_id, holder, ttl)).await
+    }
+    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Lease, PersistError> {
+        self.through(Operation::Lease, &[], self.store.renew(lease, ttl)).await
+    }
+    async fn release(&self, lease: &Lease) -> Result<(), PersistError> {
+        self.through(Operation::Lease, &[], self.store.release(lease)).await
+    }
+    async fn holder(&self, session_id: &str) -> Result<Option<Lease>, PersistError> {
+        self.through(Operation::Lease, &[], self.store.holder(session_id)).await
+    }
+    fn fenced(&self, lease: &Lease) -> Arc<dyn SessionPersistDriver> {
+        self.store.fenced(lease)
     }
 }
 

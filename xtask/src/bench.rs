@@ -9,7 +9,7 @@ use crate::parts::scripted_agent;
 use crate::postgres::Postgres;
 use crate::sandbox::{AGENT, Sandbox};
 use crate::workspace::{BENCHES, Workspace};
-use crate::{command, peer, server};
+use crate::{command, engine, peer, server};
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchOptions {
@@ -24,6 +24,8 @@ pub(crate) struct BenchOptions {
 const BESIDE_THE_PEER: [&str; 2] = ["faults", STORE];
 /// The bench of the stores: on a disk, with a server for each of two processes.
 const STORE: &str = "store";
+/// The bench of many who look on: in one process, then over the actor engine.
+const MULTIPLAYER: &str = "multiplayer";
 
 pub(crate) fn run(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
     let package = workspace.member(BENCHES)?;
@@ -39,6 +41,11 @@ pub(crate) fn run(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
     bench.env("SANDBOX_AGENT_URL", sandbox.url()).env("SANDBOX_AGENT_AGENT", AGENT);
     if BESIDE_THE_PEER.contains(&options.name.as_str()) {
         bench.env(peer::VARIABLE, peer::installed(workspace)?);
+    }
+    if options.name == MULTIPLAYER {
+        let alone = command::run(bench.args(&options.args));
+        let over_the_engine = engine::bench(workspace, &sandbox.url(), &options.args);
+        return alone.and(over_the_engine);
     }
     if options.name != STORE {
         return command::run(bench.args(&options.args));

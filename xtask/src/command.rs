@@ -39,9 +39,12 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
 
 /// Builds the program `name` with `cargo build ARGS` and gives its path.
 pub(crate) fn build(name: &str, args: &[&str]) -> Result<PathBuf> {
-    let mut command = cargo();
-    command.arg("build").args(args);
-    let shown = show(&command);
+    built(name, cargo().arg("build").args(args))
+}
+
+/// Builds the program `name` with this cargo and gives its path.
+pub(crate) fn built(name: &str, command: &mut Command) -> Result<PathBuf> {
+    let shown = show(command);
     eprintln!("$ {shown}");
     let messages = read(command.args(["--message-format", "json-render-diagnostics"]))?;
     for message in Message::parse_stream(messages.as_bytes()) {

@@ -1,14 +1,18 @@
-//! The actor engine, from npm, and the tests of the package whose actors run in it.
+//! The actor engine, from npm, and what runs in it: the tests, examples and bench of the packages for actors.
 
 use std::env::consts::{ARCH, OS};
+use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::command;
 use crate::npm::Pinned;
+use crate::parts::scripted_agent;
+use crate::sandbox::AGENT;
 use crate::server::{is_version, make_executable};
 use crate::workspace::Workspace;
+use crate::{command, server};
 
 const ENGINE: Pinned = Pinned {
     manifest: include_str!("../engine/package.json"),
@@ -19,27 +23,82 @@ const PACKAGE: &str = "@rivetkit/engine-cli-linux-x64-musl";
 /// Where the tests look for it.
 const VARIABLE: &str = "RIVET_ENGINE_BIN";
 /// A workspace of its own, below this one.
-const ACTORS: &str = "persist-rivet-json/actor";
+const ACTORS: &str = "multiplayer-rivet";
+/// The engine's JavaScript client, for pages beside our clients.
+const JAVASCRIPT: Pinned = Pinned {
+    manifest: include_str!("../../multiplayer-rivet/tests/javascript/package.json"),
+    lock: include_str!("../../multiplayer-rivet/tests/javascript/package-lock.json"),
+};
+/// The programs that run beside it, and find it there.
+const PROGRAMS: [(&str, &str); 2] = [
+    ("member.mjs", include_str!("../../multiplayer-rivet/tests/javascript/member.mjs")),
+    ("watch.mjs", include_str!("../../multiplayer-rivet/bench/watch.mjs")),
+];
+/// Where tests and the bench look for them.
+const JAVASCRIPT_VARIABLE: &str = "ENGINE_JAVASCRIPT";
+const BENCH: (&str, &str) = ("sandbox-agent-multiplayer-rivet-bench", "actors");
 
-/// Checks that package as the gate does the others, and runs its tests in the engine.
+/// Checks its packages as the gate does the others, and runs their tests and examples in the engine.
 pub(crate) fn part(workspace: &Workspace) -> Result<()> {
     let engine = installed(workspace)?;
     let cargo = |args: &[&str]| {
-        let mut cargo = command::cargo();
-        cargo
-            .current_dir(workspace.root().join(ACTORS))
-            // Its features are others, so that it would build again what this workspace has built.
-            .env("CARGO_TARGET_DIR", workspace.metadata.target_directory.join("actors"))
-            .env(VARIABLE, &engine)
-            .args(args);
+        let mut cargo = cargo(workspace);
+        cargo.env(VARIABLE, &engine).args(args);
         cargo
     };
     let strict = ["--", "-D", "warnings"];
-    command::run(&mut cargo(&["fmt", "--check"]))?;
-    command::run(&mut cargo(&[&["clippy", "--locked", "--all-targets"][..], &strict].concat()))?;
-    command::run(cargo(&["doc", "--locked", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
-    command::run(&mut cargo(&["test", "--locked", "--lib", "--tests", "--", "--include-ignored"]))?;
-    command::run(&mut cargo(&["test", "--locked", "--doc"]))
+    command::run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    let clippy = ["clippy", "--locked", "--workspace", "--all-targets"];
+    command::run(&mut cargo(&[&clippy[..], &strict].concat()))?;
+    let doc = ["doc", "--locked", "--workspace", "--no-deps"];
+    command::run(cargo(&doc).env("RUSTDOCFLAGS", "-D warnings"))?;
+    // The tests of examples and hosts run them as programs.
+    command::run(&mut cargo(&["build", "--locked", "--workspace", "--bins", "--examples"]))?;
+    let (server, agent) = (server::installed(workspace)?, scripted_agent(&[])?);
+    let javascript = javascript(workspace)?;
+    let test = ["test", "--locked", "--workspace"];
+    let all = ["--lib", "--tests", "--", "--include-ignored"];
+    let mut tests = cargo(&[&test[..], &all].concat());
+    tests.env("SANDBOX_AGENT_BIN", server).env("SCRIPTED_ACP_AGENT_BIN", agent);
+    command::run(tests.env(JAVASCRIPT_VARIABLE, javascript))?;
+    command::run(&mut cargo(&[&test[..], &["--doc"]].concat()))
+}
+
+/// The half of the bench `multiplayer` that needs the engine, on this sandbox.
+pub(crate) fn bench(workspace: &Workspace, sandbox: &str, args: &[String]) -> Result<()> {
+    let (package, name) = BENCH;
+    let mut build = cargo(workspace);
+    let program =
+        command::built(name, build.args(["build", "--locked", "--release", "-p", package, "--bin", name]))?;
+    let mut bench = Command::new(program);
+    bench
+        .env("SANDBOX_AGENT_URL", sandbox)
+        .env("SANDBOX_AGENT_AGENT", AGENT)
+        .env(VARIABLE, installed(workspace)?)
+        .env(JAVASCRIPT_VARIABLE, javascript(workspace)?);
+    command::run(bench.args(args))
+}
+
+/// Cargo in the workspace of what runs on the engine.
+fn cargo(workspace: &Workspace) -> Command {
+    let mut cargo = command::cargo();
+    cargo
+        .current_dir(workspace.root().join(ACTORS))
+        // Its features are others, so that it would build again what this workspace has built.
+        .env("CARGO_TARGET_DIR", workspace.metadata.target_directory.join("actors"));
+    cargo
+}
+
+/// The folder with the engine's JavaScript client and the programs that use it, installed if it isn't there yet.
+fn javascript(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.tools().join("engine-javascript");
+    if !JAVASCRIPT.is_installed(&folder) {
+        JAVASCRIPT.install(&folder).context("the engine's JavaScript client comes from npm")?;
+    }
+    for (name, program) in PROGRAMS {
+        fs::write(folder.join(name), program)?;
+    }
+    Ok(folder)
 }
 
 /// The engine's program, installed at the pinned version if it isn't there yet.

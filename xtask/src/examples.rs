@@ -19,6 +19,8 @@ use crate::workspace::Workspace;
 
 /// Where an example looks for a server when it is told of none.
 const DEFAULT_PORT: u16 = 2468;
+/// The folder for the data of a server that an example starts.
+const DATA: &str = "data";
 /// Far above what any example takes: passing it means that it hangs.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 
@@ -27,6 +29,8 @@ struct Example {
     /// Another one that leaves in the folder what this one needs.
     after: Option<&'static str>,
     args: &'static [&'static str],
+    /// What of the SDK it needs that a reader does not get unasked.
+    features: &'static [&'static str],
     /// In order, in one folder, so that a later run finds what an earlier one left.
     runs: &'static [Run],
 }
@@ -42,13 +46,16 @@ enum Against {
     /// No server and no URL: the example must help itself.
     Nothing,
     RealServer,
+    /// No server, but its binary, and data in the example's folder with an agent that needs no network.
+    Binary,
 }
 
-const EXAMPLES: [Example; 7] = [
+const EXAMPLES: [Example; 14] = [
     Example {
         name: "quickstart",
         after: None,
         args: &[],
+        features: &[],
         runs: &[
             Run { against: Against::Nothing, prints: &["in-process", "EndTurn"] },
             Run { against: Against::RealServer, prints: &["EndTurn"] },
@@ -58,19 +65,67 @@ const EXAMPLES: [Example; 7] = [
         name: "events",
         after: None,
         args: &[],
+        features: &[],
         runs: &[Run { against: Against::RealServer, prints: &["session/prompt", "session/update"] }],
     },
     Example {
         name: "permissions",
         after: None,
         args: &["ask Delete build/"],
+        features: &[],
         // Nobody is at the terminal to allow it.
         runs: &[Run { against: Against::RealServer, prints: &["Delete build/", "permission: reject-once"] }],
+    },
+    Example {
+        name: "models_and_modes",
+        after: None,
+        args: &[],
+        features: &[],
+        runs: &[Run {
+            against: Against::RealServer,
+            prints: &[
+                "It offers: mode is \"default\" of [\"default\", \"plan\"]",
+                "Refused: the agent offers no model",
+                "not restored: []",
+                "Still chosen: mode is \"plan\"",
+                "Still chosen: model is \"large\"",
+            ],
+        }],
+    },
+    Example {
+        name: "transcript",
+        after: None,
+        args: &["thought hm; say I; say \" will\"; tool Read a; ask Push; say done"],
+        features: &[],
+        runs: &[Run {
+            against: Against::RealServer,
+            prints: &[
+                "Agent so far:",
+                "Tool \"Read a\" is Completed",
+                "Agent (thinking): hm",
+                "[tool] Read a: done",
+                "[permission] Push: reject-once",
+            ],
+        }],
+    },
+    Example {
+        name: "agent_to_agent",
+        after: None,
+        features: &[],
+        args: &[
+            r#"request fs/write_text_file {"sessionId": "x", "path": "/add.rs", "content": "fn add"}"#,
+            "recall",
+        ],
+        runs: &[Run {
+            against: Against::RealServer,
+            prints: &["The coder: answer: {}", "It wrote /add.rs.", "The reviewer: fn add"],
+        }],
     },
     Example {
         name: "persist_sqlite",
         after: None,
         args: &[],
+        features: &[],
         runs: &[
             Run { against: Against::RealServer, prints: &["created"] },
             Run { against: Against::RealServer, prints: &["resumed"] },
@@ -80,6 +135,7 @@ const EXAMPLES: [Example; 7] = [
         name: "two_nodes",
         after: None,
         args: &[],
+        features: &[],
         runs: &[
             Run {
                 against: Against::RealServer,
@@ -92,15 +148,57 @@ const EXAMPLES: [Example; 7] = [
         name: "export",
         after: Some("persist_sqlite"),
         args: &[],
+        features: &[],
         runs: &[
             Run { against: Against::Nothing, prints: &["# default", "## User", "Brought into imported.db"] },
             Run { against: Against::Nothing, prints: &["would delete 0 sessions"] },
         ],
     },
     Example {
+        name: "processes",
+        after: None,
+        args: &[],
+        features: &[],
+        runs: &[Run {
+            against: Against::RealServer,
+            prints: &["exit code Some(0)", "stdout: step 1", "stderr: done", "it ended with Some(3)"],
+        }],
+    },
+    Example {
+        name: "terminal",
+        after: None,
+        args: &[],
+        features: &[],
+        runs: &[Run {
+            against: Against::RealServer,
+            prints: &["30 100", "42", "the shell ended with Some(0)"],
+        }],
+    },
+    Example {
+        name: "files",
+        after: None,
+        args: &[],
+        features: &[],
+        runs: &[Run {
+            against: Against::RealServer,
+            prints: &["sent", "file /data/large.bin (5242880 bytes)", "SHA-256", "written by itself"],
+        }],
+    },
+    Example {
+        name: "local_sandbox",
+        after: None,
+        args: &[DATA],
+        features: &["local"],
+        runs: &[Run {
+            against: Against::Binary,
+            prints: &["in sandbox local/", "record names local/", "The sandbox is gone."],
+        }],
+    },
+    Example {
         name: "custom_driver",
         after: None,
         args: &[],
+        features: &[],
         runs: &[Run { against: Against::RealServer, prints: &["stored"] }],
     },
 ];
@@ -119,17 +217,25 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             "something listens on port {DEFAULT_PORT}, so no example can show what it does without a server: end it first"
         );
     }
-    let sandbox = Sandbox::start(&server::installed(workspace)?, &scripted_agent(&[])?)?;
+    let server = server::installed(workspace)?;
+    let sandbox = Sandbox::start(&server, &scripted_agent(&[])?)?;
     for example in &EXAMPLES {
-        let program = build(workspace, example.name)?;
+        let program = build(workspace, example.name, example.features)?;
         let folder = tempfile::tempdir()?;
         if let Some(before) = example.after {
-            let before = build(workspace, before)?;
-            check(&before, &[], folder.path(), &Run { against: Against::RealServer, prints: &[] }, &sandbox)?;
+            let before = build(workspace, before, &[])?;
+            check(
+                &before,
+                &[],
+                folder.path(),
+                &Run { against: Against::RealServer, prints: &[] },
+                &sandbox,
+                &server,
+            )?;
         }
         for (index, run) in example.runs.iter().enumerate() {
             let start = Instant::now();
-            check(&program, example.args, folder.path(), run, &sandbox)
+            check(&program, example.args, folder.path(), run, &sandbox, &server)
                 .with_context(|| format!("example `{}`, run {}", example.name, index + 1))?;
             eprintln!(
                 "example {}, run {}: ok in {:.1} s",
@@ -143,17 +249,34 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 }
 
 /// Built as the README says, so with the features that a reader gets.
-fn build(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+fn build(workspace: &Workspace, name: &str, features: &[&str]) -> Result<PathBuf> {
     let (package, kind) = workspace.example(name).with_context(|| format!("no example `{name}`"))?;
     let flag = if kind == TargetKind::Example { "--example" } else { "--bin" };
-    command::build(name, &["-p", &package.name, flag, name])
+    let needs = package.targets.iter().filter(|target| target.name == name);
+    let required = needs.flat_map(|target| &target.required_features).map(String::as_str);
+    let features = required.chain(features.iter().copied()).collect::<Vec<_>>().join(",");
+    command::build(name, &["-p", &package.name, flag, name, "--features", &features])
 }
 
-fn check(program: &Path, args: &[&str], folder: &Path, run: &Run, sandbox: &Sandbox) -> Result<()> {
+fn check(
+    program: &Path,
+    args: &[&str],
+    folder: &Path,
+    run: &Run,
+    sandbox: &Sandbox,
+    server: &Path,
+) -> Result<()> {
     let mut command = Command::new(program);
     command.args(args).current_dir(folder).env_remove("SANDBOX_AGENT_URL").env_remove("SANDBOX_AGENT_AGENT");
-    if let Against::RealServer = run.against {
-        command.env("SANDBOX_AGENT_URL", sandbox.url()).env("SANDBOX_AGENT_AGENT", AGENT);
+    match run.against {
+        Against::Nothing => {}
+        Against::RealServer => {
+            command.env("SANDBOX_AGENT_URL", sandbox.url()).env("SANDBOX_AGENT_AGENT", AGENT);
+        }
+        Against::Binary => {
+            sandbox.lend_agent(&folder.join(DATA))?;
+            command.env("SANDBOX_AGENT_BIN", server).env("SANDBOX_AGENT_AGENT", AGENT);
+        }
     }
     let printed = run_within(&mut command, TIME_LIMIT)?;
     for expected in run.prints {

@@ -14,15 +14,18 @@ use crate::postgres::PostgresOptions;
 use crate::workspace::Workspace;
 
 mod bench;
+mod browser;
 mod chaos;
 mod command;
 mod crash;
 mod crates;
+mod debian;
 mod engine;
 mod examples;
 mod fuzz;
 mod mutants;
 mod npm;
+mod opencode;
 mod parts;
 mod peer;
 mod postgres;

@@ -3,7 +3,8 @@
 //! Each `xtask/mutants/NAME.patch` undoes one in a copy of the workspace; `src` has no switch for it.
 //! Before its diff stand a sentence that says which, and a line `tests: [PACKAGE/]TARGET FILTER…` that
 //! says which tests notice. PACKAGE is `persist-memory`, `testkit` and so on, the SDK itself when
-//! there is none; TARGET is `lib` or a file of its `tests`.
+//! there is none; TARGET is `lib` or a file of its `tests`. With `real-tests:`, they are ignored ones that need
+//! the real server.
 
 mod suite;
 
@@ -17,8 +18,10 @@ use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::command;
+use crate::parts::scripted_agent;
+use crate::server;
 use crate::workspace::Workspace;
-use suite::{BOUND, Outcome, Suite};
+use suite::{BOUND, Outcome, Real, Suite};
 
 struct Mutant {
     name: String,
@@ -33,12 +36,17 @@ struct Bench {
     copy: TempDir,
     /// One for all, so that dependencies are built once.
     target: PathBuf,
+    /// What tests with the real server need, where one of the mutants has such.
+    real: Option<Real>,
 }
 
 /// Runs all mutants, or those named in `only`. Fails unless each is caught.
 pub(crate) fn run(workspace: &Workspace, only: &[String]) -> Result<()> {
     let mutants = read_all(&workspace.root().join("xtask/mutants"), only)?;
-    let bench = Bench::new(workspace)?;
+    let real = mutants.iter().any(|mutant| mutant.suite.is_real()).then(|| {
+        Ok::<_, anyhow::Error>(Real { server: server::installed(workspace)?, agent: scripted_agent(&[])? })
+    });
+    let bench = Bench::new(workspace, real.transpose()?)?;
     prove_unmutated(&bench, &mutants)?;
     let (mut caught, mut survived, mut broken) = (0, Vec::new(), Vec::new());
     for mutant in &mutants {
@@ -94,7 +102,8 @@ fn prove_unmutated(bench: &Bench, mutants: &[Mutant]) -> Result<()> {
         let start = Instant::now();
         let built = bench.build(&program)?;
         let build_time = start.elapsed();
-        let (outcome, time) = program.run(&built, bench.copy.path()).context("unmutated")?;
+        let (outcome, time) =
+            program.run(&built, bench.copy.path(), bench.real.as_ref()).context("unmutated")?;
         let Outcome::Passed(tests) = outcome else {
             bail!("unmutated, `{program}` does not pass: {outcome:?}")
         };
@@ -116,8 +125,12 @@ impl Mutant {
             let mut head = text.lines().take_while(|line| !line.starts_with("diff "));
             let undoes = head.next().filter(|line| !line.is_empty());
             let undoes = undoes.context("its first line must say which safeguard it undoes")?.to_owned();
-            let tests = head.find_map(|line| line.strip_prefix("tests:"));
-            let suite = Suite::parse(tests.context("a line `tests:` must say which tests notice")?)?;
+            let tests = head.find_map(|line| {
+                let tests = |head| line.strip_prefix(head);
+                tests("tests:").map(|text| (text, false)).or_else(|| Some((tests("real-tests:")?, true)))
+            });
+            let (tests, real) = tests.context("a line `tests:` must say which tests notice")?;
+            let suite = Suite::parse(tests, real)?;
             let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             Ok(Self { name, patch: patch.to_owned(), undoes, suite })
         };
@@ -127,7 +140,7 @@ impl Mutant {
 
 impl Bench {
     /// Copies what git would take of the workspace, as it is in the working tree.
-    fn new(workspace: &Workspace) -> Result<Self> {
+    fn new(workspace: &Workspace, real: Option<Real>) -> Result<Self> {
         let copy = tempfile::tempdir().context("can't create a folder for the copy")?;
         let mut list = Command::new("git");
         list.current_dir(workspace.root());
@@ -140,13 +153,14 @@ impl Bench {
                 fs::copy(&from, &to).with_context(|| format!("can't copy {}", from.display()))?;
             }
         }
-        Ok(Self { copy, target: workspace.metadata.target_directory.join("mutants").into() })
+        Ok(Self { copy, real, target: workspace.metadata.target_directory.join("mutants").into() })
     }
 
     fn judge(&self, mutant: &Mutant) -> Result<(Outcome, Duration)> {
         self.git_apply(&[], &mutant.patch).context("the patch does not apply any more")?;
-        let judged =
-            self.build(&mutant.suite).and_then(|program| mutant.suite.run(&program, self.copy.path()));
+        let judged = self
+            .build(&mutant.suite)
+            .and_then(|program| mutant.suite.run(&program, self.copy.path(), self.real.as_ref()));
         // A copy that is not whole again would spoil all that follow.
         self.git_apply(&["--reverse"], &mutant.patch)?;
         judged

@@ -10,7 +10,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::postgres::Postgres;
 use crate::workspace::{TESTKIT, Workspace};
-use crate::{chaos, command, engine, examples, fuzz, peer, server, trees};
+use crate::{browser, chaos, command, engine, examples, fuzz, opencode, peer, server, trees};
 
 /// A part makes what it needs by itself, so any of them can run alone.
 struct Part {
@@ -19,15 +19,21 @@ struct Part {
     run: fn(&Workspace) -> Result<()>,
 }
 
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 11] = [
     Part { name: "server", what: "install the real server from npm", run: install_server },
+    Part { name: "opencode", what: "install a real agent from npm", run: install_opencode },
     Part { name: "agent", what: "build the scripted agent that the server runs", run: build_agent },
     Part { name: "tests", what: "every test of the workspace, ignored ones too", run: tests },
     Part { name: "doctests", what: "every code block of the documentation", run: doctests },
     Part { name: "examples", what: "every example, against the real server", run: examples::run },
     Part { name: "chaos", what: "20 seeds of faults, on the real server", run: chaos::gate },
     Part { name: "fuzz", what: "every fuzz target, 10 s each", run: fuzz::part },
-    Part { name: "actors", what: "the package for actors, in the real engine", run: engine::part },
+    Part {
+        name: "actors",
+        what: "the packages and examples for actors, in the real engine",
+        run: engine::part,
+    },
+    Part { name: "browser", what: "the page for many people, in Chromium", run: browser::part },
     Part { name: "trees", what: "what each package may depend on", run: trees::run },
 ];
 
@@ -95,6 +101,12 @@ fn install_server(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
+fn install_opencode(workspace: &Workspace) -> Result<()> {
+    let program = opencode::installed(workspace)?;
+    eprintln!("OpenCode {} at {}", opencode::pinned_version()?, program.display());
+    Ok(())
+}
+
 fn build_agent(_workspace: &Workspace) -> Result<()> {
     let program = scripted_agent(&[])?;
     eprintln!("agent at {}", program.display());
@@ -119,6 +131,7 @@ fn cargo_test(workspace: &Workspace) -> Result<Command> {
         .env("SANDBOX_AGENT_BIN", server::installed(workspace)?)
         .env("SCRIPTED_ACP_AGENT_BIN", scripted_agent(&[])?)
         .env(peer::VARIABLE, peer::installed(workspace)?)
+        .env(opencode::VARIABLE, opencode::installed(workspace)?)
         .current_dir(workspace.root())
         .args(["test", "--workspace", "--all-features"]);
     Ok(cargo)

@@ -29,10 +29,7 @@ impl Sandbox {
     /// Starts the server on a free port and waits until it is healthy.
     pub(crate) fn start(server: &Path, agent: &Path) -> Result<Self> {
         let data = tempfile::tempdir().context("can't create a folder for the server's data")?;
-        let slot = data.path().join(AGENT_SLOT);
-        fs::create_dir_all(slot.parent().unwrap_or(data.path()))?;
-        fs::copy(agent, &slot).with_context(|| format!("can't copy {}", agent.display()))?;
-
+        install(agent, data.path())?;
         let address = free_address()?;
         let log = File::create(log_of(&data))?;
         let server = Command::new(server)
@@ -49,6 +46,11 @@ impl Sandbox {
         let mut sandbox = Self { server, address, data };
         sandbox.wait_until_healthy()?;
         Ok(sandbox)
+    }
+
+    /// Gives its agent to another server, that will have this folder for its data.
+    pub(crate) fn lend_agent(&self, data: &Path) -> Result<()> {
+        install(&self.data.path().join(AGENT_SLOT), data)
     }
 
     pub(crate) fn url(&self) -> String {
@@ -80,6 +82,13 @@ impl Drop for Sandbox {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
+}
+
+fn install(agent: &Path, data: &Path) -> Result<()> {
+    let slot = data.join(AGENT_SLOT);
+    fs::create_dir_all(slot.parent().unwrap_or(data))?;
+    fs::copy(agent, &slot).with_context(|| format!("can't copy {}", agent.display()))?;
+    Ok(())
 }
 
 fn log_of(data: &TempDir) -> PathBuf {

@@ -3,12 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
+use cargo_metadata::{CargoOpt, Metadata, MetadataCommand, Package, TargetKind};
 
 /// The package that the project is about.
 pub(crate) const SDK: &str = "sandbox-agent-sdk";
 /// The storage contract.
 pub(crate) const PERSIST: &str = "sandbox-agent-persist";
+/// Many people on one session.
+pub(crate) const MULTIPLAYER: &str = "sandbox-agent-multiplayer";
+/// Its host for who has an axum server.
+pub(crate) const MULTIPLAYER_AXUM: &str = "sandbox-agent-multiplayer-axum";
+/// The example of a page for many people.
+pub(crate) const PAGE: &str = "multiplayer_web";
 /// What stands in for the sandbox and the agent in tests.
 pub(crate) const TESTKIT: &str = "sandbox-agent-testkit";
 /// The bench programs.
@@ -26,7 +32,11 @@ pub(crate) struct Workspace {
 
 impl Workspace {
     pub(crate) fn load() -> Result<Self> {
-        let metadata = MetadataCommand::new().exec().context("cargo can't describe this workspace")?;
+        // With every feature, so that what is only behind one is known, too.
+        let metadata = MetadataCommand::new()
+            .features(CargoOpt::AllFeatures)
+            .exec()
+            .context("cargo can't describe this workspace")?;
         Ok(Self { metadata })
     }
 

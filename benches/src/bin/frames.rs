@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
+use sandbox_agent_benches::cpu;
 use sandbox_agent_benches::report::{self, Measure, Options, median};
 use sandbox_agent_sdk::{SandboxAgent, Session, SessionRequest};
 
@@ -33,15 +34,7 @@ async fn main() -> Result<ExitCode> {
 
 /// The processor time of this process for a turn, in nanoseconds a byte.
 async fn cost(session: &Session, prompt: String) -> Result<f64> {
-    let before = cpu_seconds()?;
+    let before = cpu::seconds()?;
     session.prompt(prompt).await?;
-    Ok((cpu_seconds()? - before) * 1e9 / f64::from(BYTES))
-}
-
-/// User and system time of this process. The kernel counts it in hundredths of a second.
-fn cpu_seconds() -> Result<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let (_, fields) = stat.rsplit_once(") ").context("/proc/self/stat has no name in brackets")?;
-    let times = fields.split(' ').skip(11).take(2).map(str::parse::<f64>);
-    Ok(times.sum::<Result<f64, _>>()? / 100.0)
+    Ok((cpu::seconds()? - before) * 1e9 / f64::from(BYTES))
 }

@@ -73,8 +73,8 @@ impl Tail {
         look(&self.lock().snapshot)
     }
 
-    /// Shows frames that are stored, which follow the last one.
-    pub(super) fn publish(&self, frames: Vec<Arc<Frame>>) {
+    /// Shows frames that are stored, which follow the last one, and how far sessions got by them.
+    pub(super) fn publish(&self, frames: Vec<Arc<Frame>>, reached: &[(String, u64)]) {
         let Some(last) = frames.last().map(|frame| frame.sequence) else { return };
         let mut dropped = Vec::new();
         {
@@ -83,6 +83,9 @@ impl Tail {
                 newest.snapshot.apply(frame.sequence, &frame.body);
                 newest.bytes += frame.size();
                 newest.frames.push_back(frame);
+            }
+            for (session_id, index) in reached {
+                newest.snapshot.reached(session_id, *index);
             }
             while newest.bytes > self.max_bytes && newest.frames.len() > 1 {
                 let Some(oldest) = newest.frames.pop_front() else { break };

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sandbox_agent_sdk::persist::Inserted;
 use sandbox_agent_sdk::{SessionEvent, SessionRecord};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -142,6 +142,8 @@ struct Writer {
 struct Batch {
     entries: Vec<SessionEvent>,
     frames: Vec<Arc<Frame>>,
+    /// How far sessions get by these.
+    reached: Vec<(String, u64)>,
     replies: Vec<(oneshot::Sender<Result<Appended>>, u64)>,
 }
 
@@ -191,7 +193,7 @@ impl Writer {
                         }
                         Ok(appended) => {
                             next += 1;
-                            self.tail.publish(vec![frame]);
+                            self.tail.publish(vec![frame], &[]);
                             let _gone = reply.send(Ok(appended));
                         }
                         Err(error) => {
@@ -220,6 +222,7 @@ impl Writer {
     fn add_run(&self, batch: &mut Batch, run: Run, next: u64, at: i64) -> Result<u64> {
         let (Some(first), Some(last)) = (run.items.first(), run.items.last()) else { return Ok(next - 1) };
         let (first, last) = (first.0, last.1);
+        batch.reached.push((run.session_id.clone(), last));
         let place = |index: u64| next + (index - first);
         let entry = Entry::Events { session_id: run.session_id, from: first, to: last };
         batch.entries.push(self.entry(None, (next, place(last)), at, &entry)?);
@@ -244,7 +247,7 @@ impl Writer {
         }
         match self.insert(batch.entries).await {
             Ok(()) => {
-                self.tail.publish(batch.frames);
+                self.tail.publish(batch.frames, &batch.reached);
                 batch.replies.into_iter().for_each(|(reply, at)| drop(reply.send(Ok(Appended::At(at)))));
                 Ok(())
             }
@@ -319,7 +322,7 @@ impl Writer {
 pub(crate) async fn restore(store: &LineStore, record: &SessionRecord) -> Result<Snapshot> {
     let kept = record.extra.get(CHECKPOINT).and_then(|kept| kept.get("snapshot"));
     let mut snapshot: Snapshot =
-        kept.map(Value::clone).and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default();
+        kept.cloned().and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default();
     loop {
         let page = match store.entries(snapshot.sequence, BATCH).await {
             Ok(page) => page,

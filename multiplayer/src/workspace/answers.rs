@@ -75,7 +75,7 @@ impl Inner {
             })
         });
         if !known {
-            self.line.append(FrameBody::PermissionRequested(asked)).await?;
+            self.line.append(FrameBody::PermissionRequested(Box::new(asked))).await?;
         }
         self.reconcile(session).await
     }

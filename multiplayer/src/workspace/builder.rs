@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use sandbox_agent_sdk::{SandboxAgent, SessionPersistDriver, SessionRecord, SessionRequest};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -173,6 +175,7 @@ impl WorkspaceBuilder {
             authorize: self.authorize,
             first,
             sessions: Mutex::new(HashMap::new()),
+            adopted: AtomicU64::new(0),
             gate: tokio::sync::Mutex::new(()),
             presences: Mutex::new(Presences::default()),
             answering: Answering::default(),
@@ -180,6 +183,7 @@ impl WorkspaceBuilder {
             stop: stop.clone(),
             end_line,
             tasks: TaskTracker::new(),
+            runtime: Handle::current(),
         });
         let guard = Arc::new(inner.stop.clone().drop_guard());
         let workspace = Workspace { inner: inner.clone(), _guard: Some(guard) };
@@ -191,7 +195,8 @@ impl WorkspaceBuilder {
             inner.line.append(FrameBody::Presence(Presence { here: Vec::new() })).await?;
         }
         inner.take_up_sessions(&snapshot, self.session).await?;
-        inner.watch_absent_drivers(&snapshot.control);
+        inner.take_up_processes(&snapshot);
+        inner.watch_absent(&snapshot.control);
         Ok(workspace)
     }
 }

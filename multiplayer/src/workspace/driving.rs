@@ -58,6 +58,7 @@ impl Inner {
     pub(super) async fn change_control(self: &Arc<Self>, next: Control) -> Result<Control> {
         if self.line.tail.look(|now| now.control != next) {
             self.line.append(FrameBody::Control(next.clone())).await?;
+            self.watch_absent(&next);
             self.accept_what_may_go(&next).await?;
         }
         Ok(next)

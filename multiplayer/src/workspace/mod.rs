@@ -14,14 +14,17 @@ mod driving;
 mod hook;
 mod opening;
 mod presence;
+mod processes;
 mod prompts;
 mod pump;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sandbox_agent_sdk::{SandboxAgent, Session, SessionRequest};
+use sandbox_agent_sdk::{SandboxAgent, Session, SessionRequest, SessionState};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -62,7 +65,9 @@ pub(crate) struct Inner {
     authorize: Arc<dyn Authorize>,
     /// The session that prompts go to unless they name one.
     first: String,
-    sessions: Mutex<HashMap<String, Session>>,
+    sessions: Mutex<HashMap<String, Adopted>>,
+    /// How many it has taken in.
+    adopted: AtomicU64,
     /// Held while a member's call is decided.
     gate: tokio::sync::Mutex<()>,
     presences: Mutex<Presences>,
@@ -73,6 +78,15 @@ pub(crate) struct Inner {
     /// Ends the line, after that.
     end_line: CancellationToken,
     tasks: TaskTracker,
+    /// The one that the workspace was opened in.
+    runtime: Handle,
+}
+
+/// A session that the workspace has taken in.
+pub(crate) struct Adopted {
+    pub(crate) session: Session,
+    /// Which of all that it has taken in: an id may come again.
+    number: u64,
 }
 
 impl fmt::Debug for Workspace {
@@ -100,6 +114,11 @@ impl Workspace {
     /// The SDK that it owns.
     pub fn sdk(&self) -> &SandboxAgent {
         &self.inner.sdk
+    }
+
+    /// Whether it goes on: it was not closed, and its store did not fail.
+    pub fn is_open(&self) -> bool {
+        self.inner.check_open().is_ok()
     }
 
     /// What it is like now.
@@ -149,7 +168,8 @@ impl Workspace {
         member.arrive().await
     }
 
-    /// Somebody whom the caller knows, for a call or two: they don't show among those who are here.
+    /// Somebody whom the caller knows, for a call or two: they don't show among those who are here, and control
+    /// that they get is free again after [`Limits::grace`] unless they take a seat.
     pub fn visit(&self, participant: Participant) -> Member {
         Member::new(self.clone(), participant)
     }
@@ -170,7 +190,7 @@ impl Workspace {
 
     /// A session of the workspace.
     pub fn session(&self, id: &str) -> Option<Session> {
-        self.inner.sessions().get(id).cloned()
+        self.inner.sessions().get(id).map(|adopted| adopted.session.clone())
     }
 
     /// Ends the sandbox's agent processes and the line; what is stored stays, and can be opened again.
@@ -200,7 +220,7 @@ impl Inner {
     /// A session of this workspace, the first one unless told.
     pub(crate) fn session(&self, id: Option<&str>) -> Result<Session> {
         let id = id.unwrap_or(&self.first);
-        self.sessions().get(id).cloned().ok_or_else(|| {
+        self.sessions().get(id).map(|adopted| adopted.session.clone()).ok_or_else(|| {
             Error::not_found(format!("workspace {:?} has no session {id:?}; open it there", self.id))
         })
     }
@@ -208,15 +228,21 @@ impl Inner {
     /// Takes a session in: from now on what happens in it is in the line.
     pub(crate) async fn adopt(self: &Arc<Self>, session: Session) -> Result<()> {
         let id = session.id().to_owned();
-        let before = self.sessions().insert(id.clone(), session.clone());
-        if before.is_some() {
-            return Ok(());
-        }
+        let number = {
+            let mut sessions = self.sessions();
+            match sessions.get(&id) {
+                Some(known) if *known.session.state().borrow() != SessionState::Closed => return Ok(()),
+                _ => {}
+            }
+            let number = self.adopted.fetch_add(1, Ordering::Relaxed);
+            sessions.insert(id.clone(), Adopted { session: session.clone(), number });
+            number
+        };
         let agent = session.record().agent;
         let state = Activity::from(*session.state().borrow());
-        let frame = FrameBody::State(State { session_id: id, agent, state, prompt: None });
+        let frame = FrameBody::State(Box::new(State { session_id: id, agent, state, prompt: None }));
         self.line.append(frame).await?;
-        self.tasks.spawn(pump::run(self.clone(), session));
+        self.tasks.spawn(pump::run(self.clone(), session, number));
         Ok(())
     }
 
@@ -240,7 +266,7 @@ impl Inner {
     }
 
     /// Nothing panics while it holds the lock, and the map is whole at every step.
-    pub(crate) fn sessions(&self) -> MutexGuard<'_, HashMap<String, Session>> {
+    pub(crate) fn sessions(&self) -> MutexGuard<'_, HashMap<String, Adopted>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sandbox_agent_sdk::persist::SessionStatus;
 use sandbox_agent_sdk::{Session, SessionRequest};
 
 use super::Inner;
@@ -49,10 +50,13 @@ impl Inner {
         self.hold_prompts(session.id());
         self.adopt(session.clone()).await?;
         let asked = before.permissions.iter().any(|asked| asked.session_id == session.id());
+        let destroyed = session.record().status() == SessionStatus::Destroyed;
         let inner = self.clone();
         self.tasks.spawn(async move {
             let opened = match request {
                 Some(request) => inner.sdk.resume_or_create_session(request).await.map(drop),
+                // What was destroyed is not brought back by what it left.
+                None if destroyed => Ok(()),
                 None if asked || !unfinished.is_empty() => {
                     inner.sdk.resume_session(session.id()).await.map(drop)
                 }

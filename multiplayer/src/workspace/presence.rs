@@ -20,6 +20,15 @@ pub(crate) struct Presences {
 }
 
 impl Presences {
+    /// Whether somebody is not here, and their time has not begun; it begins by this.
+    fn is_missed(&mut self, id: &str) -> bool {
+        let missed = !self.here.contains_key(id) && !self.away.contains_key(id);
+        if missed {
+            self.away.insert(id.to_owned(), Instant::now());
+        }
+        missed
+    }
+
     fn list(&self) -> Vec<Person> {
         let mut here: Vec<Person> = self.here.values().map(|(person, _)| person.clone()).collect();
         here.sort();
@@ -56,8 +65,7 @@ impl Inner {
             return;
         }
         let (inner, id) = (self.clone(), person.id.clone());
-        // A seat is given up by dropping it, where nothing can be awaited; outside a runtime nothing runs any more.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        // A seat is given up by dropping it, on whatever thread, where nothing can be awaited.
         self.tasks.spawn_on(
             async move {
                 if let Err(error) = inner.show_presence().await {
@@ -65,14 +73,16 @@ impl Inner {
                 }
                 inner.free_what_is_left(&id).await;
             },
-            &runtime,
+            &self.runtime,
         );
     }
 
-    /// Those who had control when the workspace was last open have their time to come back.
-    pub(super) fn watch_absent_drivers(self: &Arc<Self>, control: &Control) {
+    /// Who has control, or asks for it, without being here has their time to come.
+    pub(super) fn watch_absent(self: &Arc<Self>, control: &Control) {
         for person in control.drivers.iter().chain(&control.requests) {
-            self.presences().away.insert(person.id.clone(), Instant::now());
+            if !self.presences().is_missed(&person.id) {
+                continue;
+            }
             let (inner, id) = (self.clone(), person.id.clone());
             self.tasks.spawn(async move { inner.free_what_is_left(&id).await });
         }

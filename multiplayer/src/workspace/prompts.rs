@@ -104,7 +104,7 @@ impl Inner {
         }
         match self.policy.observers {
             ObserverPrompts::Refuse => control.check_driver(&who.person.id).map(|()| false),
-            ObserverPrompts::Propose => Ok(true),
+            ObserverPrompts::Propose => Ok(!control.drivers.is_empty()),
         }
     }
 
@@ -112,7 +112,7 @@ impl Inner {
     async fn finished(&self, session: &Session, prompt_id: &str, by: &str) -> Result<Accepted> {
         let phase = match session.delivery(prompt_id).await? {
             Some(Delivery::Executed) => Phase::Done,
-            _ => Phase::Failed,
+            _ => Phase::Unknown,
         };
         Ok(Accepted::known(PromptState::new(prompt_id, session.id(), by, phase, 0)))
     }
@@ -202,7 +202,7 @@ impl Inner {
         let activity = Activity::from(*session.state().borrow());
         let mut state = self.state_of(session, activity);
         state.prompt = Some(prompt.clone());
-        self.line.append(FrameBody::State(state)).await.map(drop)
+        self.line.append(FrameBody::State(Box::new(state))).await.map(drop)
     }
 
     /// Sends the proposals that control allows by now; behind the gate.

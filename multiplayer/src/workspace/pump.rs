@@ -15,14 +15,14 @@ use crate::line::Run;
 const EVENTS: usize = 256;
 const BYTES: usize = 1024 * 1024;
 
-pub(super) async fn run(inner: Arc<Inner>, session: Session) {
+pub(super) async fn run(inner: Arc<Inner>, session: Session, number: u64) {
     let id = session.id().to_owned();
     if let Err(error) = Pump::new(&inner, &session).run().await {
         // Where the line has ended, whoever subscribes is told so.
         tracing::debug!(session = %id, %error, "a session's events go no further");
     }
     let mut sessions = inner.sessions();
-    if !inner.stop.is_cancelled() {
+    if sessions.get(&id).is_some_and(|adopted| adopted.number == number) {
         sessions.remove(&id);
     }
 }
@@ -46,6 +46,9 @@ impl<'a> Pump<'a> {
         let mut states = self.session.state();
         let mut requests = self.session.permission_requests();
         let mut requests_end = false;
+        // It may have changed between being taken in and being watched.
+        let state = *states.borrow_and_update();
+        self.show(state.into()).await?;
         loop {
             tokio::select! {
                 event = self.events.next() => {
@@ -60,12 +63,24 @@ impl<'a> Pump<'a> {
                     self.inner.reconcile(self.session).await?;
                 }
                 request = requests.next(), if !requests_end => match request {
-                    Some(request) => self.inner.asked(self.session, request).await?,
+                    Some(request) => {
+                        self.catch_up(request.event_index).await?;
+                        self.inner.asked(self.session, request).await?;
+                    }
                     None => requests_end = true,
                 },
                 () = self.inner.stop.cancelled() => return self.rest().await,
             }
         }
+    }
+
+    /// A request is listed before its event can be read: what led to it comes first.
+    async fn catch_up(&mut self, index: u64) -> Result<()> {
+        while self.next <= index {
+            let Some(event) = self.events.next().await else { break };
+            self.take(event).await?;
+        }
+        Ok(())
     }
 
     /// Puts an event, and those that are there behind it, into the line.
@@ -134,7 +149,7 @@ impl Inner {
         if same {
             return Ok(());
         }
-        self.line.append(FrameBody::State(self.state_of(session, state))).await.map(drop)
+        self.line.append(FrameBody::State(Box::new(self.state_of(session, state)))).await.map(drop)
     }
 
     pub(super) fn state_of(&self, session: &Session, state: Activity) -> State {

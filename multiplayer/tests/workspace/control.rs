@@ -130,3 +130,30 @@ async fn several_drive_where_the_workspace_says_so() {
     assert_eq!(drivers(&workspace), ["ada", "bob"]);
     assert!(eve.prompt(NewPrompt::new("say e")).await.is_err());
 }
+
+#[tokio::test]
+async fn control_is_freed_also_when_the_seat_is_given_up_on_a_thread_without_a_runtime() {
+    let sandbox = sandbox().await;
+    let workspace = open(&sandbox, ControlPolicy::default()).await;
+    let (ada, bob) = (join(&workspace, "ada").await, join(&workspace, "bob").await);
+    ada.request_control().await.unwrap();
+    let mut frames = bob.frames().unwrap();
+    std::thread::spawn(move || drop(ada)).join().unwrap();
+    let freed =
+        until(&mut frames, |body| matches!(body, FrameBody::Control(control) if control.drivers.is_empty()));
+    timeout(PATIENCE, freed).await.unwrap();
+}
+
+#[tokio::test]
+async fn control_of_somebody_who_only_called_is_freed_too() {
+    let sandbox = sandbox().await;
+    let workspace = open(&sandbox, ControlPolicy::default()).await;
+    let ada = join(&workspace, "ada").await;
+    let mut frames = ada.frames().unwrap();
+    let caller = workspace.visit(Participant::new(Person::new("caller"), Rights::MEMBER));
+    caller.request_control().await.unwrap();
+    ada.request_control().await.unwrap();
+    let freed =
+        until(&mut frames, |body| matches!(body, FrameBody::Control(control) if control.is_driver("ada")));
+    timeout(PATIENCE, freed).await.unwrap();
+}

@@ -186,3 +186,16 @@ async fn a_store_that_fails_ends_the_workspace_by_an_error() {
     assert_eq!(*end.await.unwrap().unwrap().unwrap_err().kind(), ErrorKind::Overtaken);
     until(&mut eve.frames_after(0).unwrap(), |body| matches!(body, FrameBody::Control(_))).await;
 }
+
+#[tokio::test]
+async fn no_payload_is_copied_for_a_subscriber() {
+    let sandbox = sandbox().await;
+    let workspace = open(&sandbox, ControlPolicy::default()).await;
+    let ada = join(&workspace, "ada").await;
+    let (mut one, mut two) = (ada.frames().unwrap(), ada.frames().unwrap());
+    ask(&ada, "stream 300").await;
+    let last = workspace.snapshot().sequence;
+    while one.position() < last {
+        assert!(Arc::ptr_eq(&next(&mut one).await, &next(&mut two).await));
+    }
+}

@@ -4,6 +4,7 @@
 
 mod access;
 mod control;
+mod flaky;
 mod line;
 mod permissions;
 mod prompts;

@@ -12,7 +12,7 @@ use crate::{ask, builder, join, open, over, said, sandbox, until, whole_line};
 async fn requested(frames: &mut Frames) -> PermissionRequested {
     let seen = until(frames, |body| matches!(body, FrameBody::PermissionRequested(_))).await;
     match &seen.last().unwrap().body {
-        FrameBody::PermissionRequested(asked) => asked.clone(),
+        FrameBody::PermissionRequested(asked) => *asked.clone(),
         _ => unreachable!(),
     }
 }
@@ -35,7 +35,7 @@ async fn the_first_answer_counts_and_everybody_sees_whose_it_is() {
     let mut frames = bob.frames().unwrap();
     ada.prompt(NewPrompt::with_id("p", "ask \"rm -rf\"")).await.unwrap();
     let asked = requested(&mut frames).await;
-    assert_eq!(workspace.snapshot().permissions, [asked.clone()]);
+    assert_eq!(workspace.snapshot().permissions, std::slice::from_ref(&asked));
     let answer = |reply| (asked.session_id.clone(), asked.permission_id.clone(), reply);
     let (session, id, reply) = answer(PermissionReply::Once);
     let (session2, id2, reply2) = answer(PermissionReply::Reject);
@@ -106,4 +106,19 @@ async fn a_hook_answers_on_the_servers_side() {
     let ada = join(&workspace, "ada").await;
     ask(&ada, "ask something").await;
     assert!(said(&whole_line(&ada).await).contains("permission: allow-always"));
+}
+
+#[tokio::test]
+async fn what_led_to_a_permission_is_told_before_it() {
+    let sandbox = sandbox().await;
+    let workspace = open(&sandbox, ControlPolicy::default()).await;
+    let ada = join(&workspace, "ada").await;
+    for _ in 0..10 {
+        let mut frames = ada.frames().unwrap();
+        ada.prompt(NewPrompt::new("stream 50; ask something")).await.unwrap();
+        let seen = until(&mut frames, |body| matches!(body, FrameBody::PermissionRequested(_))).await;
+        assert!(said(&seen).ends_with("u50 "), "{}", said(&seen));
+        ada.cancel(None).await.unwrap();
+        until(&mut frames, |body| matches!(body, FrameBody::State(state) if state.prompt.is_some())).await;
+    }
 }

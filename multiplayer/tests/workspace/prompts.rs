@@ -1,6 +1,9 @@
 //! Prompts: accepted once, sent once, followed to their end.
 
-use sandbox_agent_multiplayer::{ControlPolicy, ErrorKind, FrameBody, NewPrompt, ObserverPrompts, Phase};
+use sandbox_agent_multiplayer::{
+    Activity, ControlPolicy, ErrorKind, FrameBody, NewPrompt, ObserverPrompts, Participant, Person, Phase,
+    Rights,
+};
 
 use crate::{ask, join, of_prompt, open, over, said, sandbox, until, whole_line};
 
@@ -117,4 +120,32 @@ async fn a_proposal_waits_for_a_driver_or_for_free_control() {
     ada.release_control(None).await.unwrap();
     assert_eq!(over(&mut frames, "three").await.phase, Phase::Done);
     assert_eq!(said(&whole_line(&ada).await), "onethree");
+}
+
+#[tokio::test]
+async fn a_proposal_goes_at_once_where_nobody_drives() {
+    let sandbox = sandbox().await;
+    let policy = ControlPolicy::default().observers(ObserverPrompts::Propose);
+    let workspace = open(&sandbox, policy).await;
+    let rights = Rights::SEE.and(Rights::PROMPT);
+    let eve = workspace.seat(Participant::new(Person::new("eve"), rights)).await.unwrap();
+    let mut frames = eve.frames().unwrap();
+    eve.prompt(NewPrompt::with_id("p", "say free")).await.unwrap();
+    assert_eq!(over(&mut frames, "p").await.phase, Phase::Done);
+    assert!(workspace.snapshot().control.drivers.is_empty());
+}
+
+#[tokio::test]
+async fn a_session_that_was_destroyed_comes_back_when_it_is_opened_again() {
+    let sandbox = sandbox().await;
+    let workspace = open(&sandbox, ControlPolicy::default()).await;
+    let ada = join(&workspace, "ada").await;
+    ask(&ada, "say one").await;
+    let mut frames = ada.frames().unwrap();
+    workspace.sdk().destroy_session("default").await.unwrap();
+    until(&mut frames, |body| matches!(body, FrameBody::State(state) if state.state == Activity::Closed))
+        .await;
+    workspace.open_session(crate::request()).await.unwrap();
+    ask(&ada, "say two").await;
+    assert_eq!(said(&whole_line(&ada).await), "onetwo");
 }

@@ -22,13 +22,16 @@ pub struct Rotated {
     /// Sessions that somebody else has a lease of, whose records stay as they are. They are brought over when that
     /// one writes them, or by another call.
     pub leased: Vec<String>,
+    /// Sessions whose record can't be read, which stays as it is: [`rotate_record`](EncryptedDriver::rotate_record)
+    /// says why, and `delete_session` deletes them unread.
+    pub unreadable: Vec<String>,
 }
 
 impl<D: SessionPersistDriver> EncryptedDriver<D> {
     /// Encrypts each record anew that has another key than the current one, or none.
     ///
     /// A record that another process updates at the same moment may be set back to what it was before; one
-    /// that somebody else has a lease of is passed over. Called again, it goes on.
+    /// that somebody else has a lease of, or that can't be read, is passed over, and named. Called again, it goes on.
     pub async fn rotate_records(&self) -> Result<Rotated, PersistError> {
         let mut rotated = Rotated::default();
         let mut request = ListSessionsRequest::new();
@@ -39,6 +42,9 @@ impl<D: SessionPersistDriver> EncryptedDriver<D> {
                     Ok(true) => rotated.records += 1,
                     Ok(false) => rotated.current += 1,
                     Err(error) if error.is_fenced() => rotated.leased.push(record.id),
+                    Err(error) if error.kind() == PersistErrorKind::Corrupt => {
+                        rotated.unreadable.push(record.id);
+                    }
                     Err(error) => return Err(error),
                 }
             }
@@ -53,7 +59,8 @@ impl<D: SessionPersistDriver> EncryptedDriver<D> {
     /// it did.
     ///
     /// # Errors
-    /// `Fenced`: somebody else has a lease of the session. And those of the store.
+    /// `Fenced`: somebody else has a lease of the session. `Corrupt`: the record can't be read. And those of the
+    /// store.
     pub async fn rotate_record(&self, session_id: &str) -> Result<bool, PersistError> {
         let Some(stored) = self.inner().get_session(session_id).await? else {
             return Ok(false);

@@ -1,5 +1,7 @@
 //! One value, encrypted, as JSON.
 
+use std::fmt::Display;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use chacha20poly1305::XNonce;
@@ -87,6 +89,8 @@ fn print(version: u32, key: &str, data: &str) -> String {
     format!(r#"{{"v":{version},"key":{key},"data":"{data}"}}"#)
 }
 
-pub(super) fn corrupt(message: impl Into<String>) -> PersistError {
+/// The error of a value that can't be read. The message names the session, of which there is always this way out.
+pub(super) fn corrupt(message: impl Display) -> PersistError {
+    let message = format!("{message}; or give the session up: delete_session deletes it unread");
     PersistError::new(PersistErrorKind::Corrupt, message)
 }

@@ -41,7 +41,13 @@ impl<D: SessionPersistDriver, T: Transform> Layer<D, T> {
         let mut matches: Vec<Match> = Vec::new();
         let mut read = 0;
         let next = loop {
-            let page = self.page(inner.clone()).await?;
+            let page = match self.page(inner.clone()).await {
+                // The next page begins with it, and tells of it: nothing that was found is lost.
+                Err(error) if error.unreadable().is_some() && inner.cursor != request.cursor => {
+                    break inner.cursor.clone();
+                }
+                page => page?,
+            };
             read += page.items.len();
             for (record, place) in page.items.into_iter().zip(1..) {
                 if request.filter.matches(&record) {
@@ -60,11 +66,14 @@ impl<D: SessionPersistDriver, T: Transform> Layer<D, T> {
 
         // The cursors of a store are its own: a page that ends at the last match has the one that is needed.
         inner.cursor.clone_from(&last.page);
-        let page = self.page(inner.clone().limit(last.place)).await?;
-        if page.items.last().is_some_and(|record| record.id == last.record.id) {
-            matches.truncate(size);
-            let matches = matches.into_iter().map(|found| found.record).collect();
-            return Ok(ListPage::new(matches, page.next_cursor));
+        match self.page(inner.clone().limit(last.place)).await {
+            Ok(page) if page.items.last().is_some_and(|record| record.id == last.record.id) => {
+                matches.truncate(size);
+                let matches = matches.into_iter().map(|found| found.record).collect();
+                return Ok(ListPage::new(matches, page.next_cursor));
+            }
+            Err(error) if error.unreadable().is_none() => return Err(error),
+            _ => {}
         }
         // Something came or went in between. So many can't have too many matches, and a page may be short.
         inner.cursor = request.cursor;
@@ -73,10 +82,32 @@ impl<D: SessionPersistDriver, T: Transform> Layer<D, T> {
         Ok(page)
     }
 
-    /// A page of the store.
-    async fn page(&self, request: ListSessionsRequest) -> Result<ListPage<SessionRecord>, PersistError> {
-        let page = self.inner.list_sessions(request).await?;
-        let records = page.items.into_iter().map(|record| self.transform.record_out(record));
-        Ok(ListPage::new(records.collect::<Result<_, _>>()?, page.next_cursor))
+    /// A page of the store. It ends in front of a record that can't be read, and is an error where it begins with one.
+    async fn page(&self, mut request: ListSessionsRequest) -> Result<ListPage<SessionRecord>, PersistError> {
+        loop {
+            let page = self.inner.list_sessions(request.clone()).await?;
+            let (read, next_cursor) = (page.items.len(), page.next_cursor);
+            let mut records = Vec::with_capacity(read);
+            let mut unreadable = None;
+            for record in page.items {
+                let session_id = record.id.clone();
+                match self.transform.record_out(record) {
+                    Ok(record) => records.push(record),
+                    Err(error) if error.is_unavailable() => return Err(error),
+                    Err(error) => {
+                        unreadable = Some((session_id, error));
+                        break;
+                    }
+                }
+            }
+            match unreadable {
+                None => return Ok(ListPage::new(records, next_cursor)),
+                Some((session_id, error)) if read == 1 => {
+                    return Err(error.at_unreadable(session_id, next_cursor));
+                }
+                // The cursors of a store are its own: the page that ends where one is needed has it.
+                Some(_) => request = request.limit(records.len().max(1)),
+            }
+        }
     }
 }

@@ -3,9 +3,10 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{PruneReport, PruneRule, Pruned, Retention, Spared, SparedBecause};
+use crate::roll::{self, Passed};
 use crate::{
-    ListSessionsRequest, PersistError, SessionLease, SessionPersistDriver, SessionRecord, SessionUpkeep,
-    Usage, walk,
+    ListPage, ListSessionsRequest, PersistError, SessionLease, SessionPersistDriver, SessionRecord,
+    SessionUpkeep, Usage, walk,
 };
 
 /// What is remembered of each session, so that millions fit into memory.
@@ -26,7 +27,8 @@ enum Verdict {
 ///
 /// It reads all that it may pick first, and looks at each again before it deletes it: a session that
 /// came to life meanwhile stays, and one that is gone is no error. Sessions that can't be read or
-/// deleted are named in the report, and the others go all the same.
+/// deleted are named in the report, and the others go all the same; so is one whose record can't be read, whatever
+/// the limits, where the store's lists [go on behind it](PersistError::unreadable).
 ///
 /// # Errors
 /// `Unavailable`, and any error of listing. What was deleted before is gone; called again, it goes on.
@@ -103,7 +105,13 @@ where
     }
     let mut request = ListSessionsRequest::new().filter(among.clone());
     loop {
-        let page = driver.list_sessions(request.clone()).await?;
+        let page = match roll::page(driver, &request).await? {
+            Ok(page) => page,
+            Err((Passed { session_id, error }, behind)) => {
+                report.spared.push(Spared { session_id, because: SparedBecause::Failed(error) });
+                ListPage::new(Vec::new(), behind)
+            }
+        };
         for record in page.items {
             match measure(driver, &record, max_bytes.is_some()).await {
                 Ok((active, usage)) => {

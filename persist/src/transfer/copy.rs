@@ -5,10 +5,11 @@ use std::fmt;
 use super::proof::{Sameness, event_at, same_origin, same_session, unproven};
 use super::stand_in;
 use super::target::Target;
+use crate::roll::{self, Passed};
 use crate::walk::{self, Step, Walk};
 use crate::{
-    Cursor, ListSessionsRequest, PersistError, PersistErrorKind, SessionFilter, SessionPersistDriver,
-    SessionRecord,
+    Cursor, ListPage, ListSessionsRequest, PersistError, PersistErrorKind, SessionFilter,
+    SessionPersistDriver, SessionRecord,
 };
 
 /// Copies one session as it is now: [`SessionCopy`] without options.
@@ -110,6 +111,12 @@ pub struct CopyFailure {
     pub error: PersistError,
 }
 
+impl From<Passed> for CopyFailure {
+    fn from(Passed { session_id, error }: Passed) -> Self {
+        Self { session_id, error }
+    }
+}
+
 /// What became of all sessions.
 #[derive(Debug, Default)]
 #[non_exhaustive]
@@ -179,7 +186,8 @@ where
     }
 
     /// Copies every session that has a record, as far as they were created when it began, oldest first.
-    /// One that fails is named in the report, and the others are copied all the same.
+    /// One that fails is named in the report, and the others are copied all the same; so is one whose record
+    /// can't be read, where the store's lists [go on behind it](PersistError::unreadable).
     ///
     /// # Errors
     /// `Unavailable`, and any error of listing. Called again, it goes on.
@@ -190,12 +198,21 @@ where
         let from = self.from;
         let mut report = CopyReport::default();
         let mut request = ListSessionsRequest::new().filter(self.among.clone());
-        let newest = newest(from, request.clone()).await?;
+        let newest = newest(from, request.clone(), &mut report.failed).await?;
         let Some(newest) = newest.as_ref().map(key) else {
             return Ok(report);
         };
         loop {
-            let page = from.list_sessions(request.clone()).await?;
+            let page = match roll::page(from, &request).await? {
+                Ok(page) => page,
+                Err((passed, behind)) => {
+                    // Those that came after the newest that can be read are named already.
+                    if report.failed.iter().all(|failed| failed.session_id != passed.session_id) {
+                        report.failed.push(passed.into());
+                    }
+                    ListPage::new(Vec::new(), behind)
+                }
+            };
             for record in page.items.iter().take_while(|record| key(record) <= newest) {
                 match self.copy(&record.id).await {
                     Ok(Some(copied)) => {
@@ -275,14 +292,24 @@ where
     }
 }
 
-/// The session that was created last.
-async fn newest<F>(from: &F, request: ListSessionsRequest) -> Result<Option<SessionRecord>, PersistError>
+/// The session that was created last, of those that can be read.
+async fn newest<F>(
+    from: &F,
+    request: ListSessionsRequest,
+    failed: &mut Vec<CopyFailure>,
+) -> Result<Option<SessionRecord>, PersistError>
 where
     F: SessionPersistDriver + ?Sized,
 {
     let mut request = request.descending().limit(1);
     loop {
-        let mut page = from.list_sessions(request.clone()).await?;
+        let mut page = match roll::page(from, &request).await? {
+            Ok(page) => page,
+            Err((passed, behind)) => {
+                failed.push(passed.into());
+                ListPage::new(Vec::new(), behind)
+            }
+        };
         match (page.items.pop(), page.next_cursor) {
             // A page may be shorter than its limit, and go on all the same.
             (None, Some(cursor)) => request.cursor = Some(cursor),

@@ -8,7 +8,7 @@ use super::proof::{Sameness, same_origin, unproven};
 use super::stand_in;
 use super::target::Target;
 use crate::walk::{PAGE, PAGE_BYTES};
-use crate::{PersistError, PersistErrorKind, SessionEvent, SessionPersistDriver, SessionRecord};
+use crate::{PersistError, PersistErrorKind, SessionEvent, SessionPersistDriver, SessionRecord, brief};
 
 /// Takes the lines that a [`SessionExport`](crate::SessionExport) wrote, and stores the session.
 ///
@@ -108,10 +108,11 @@ where
         self
     }
 
-    /// Takes the next line, with or without its line break. Empty ones are passed over.
+    /// Takes the next line, with or without its line break. Empty ones are passed over, and so is a byte order
+    /// mark before the first.
     ///
     /// # Errors
-    /// `Corrupt`: the line is not what must come here; it is named by its number, from 1. `Other`: the
+    /// `Corrupt`: the line is not what must come here; it is named by its number, from 1, and the session. `Other`: the
     /// store has another session of this id; the first event that differs is named. And those of the store.
     /// The line was not taken: after an error of the store the same line can be given again.
     ///
@@ -119,6 +120,8 @@ where
     /// Dropped, the line was not taken, and can be given again.
     pub async fn line(&mut self, line: &str) -> Result<(), PersistError> {
         let number = self.line + 1;
+        // Some editors put a byte order mark before all that they save.
+        let line = line.strip_prefix('\u{feff}').filter(|_| self.line == 0).unwrap_or(line);
         let text = line.trim();
         if text.is_empty() {
             self.line = number;
@@ -156,7 +159,7 @@ where
     /// Dropped, it can be called again.
     pub async fn finish(&mut self) -> Result<Imported, PersistError> {
         if !self.is_whole {
-            return Err(self.wrong("is missing: the file was cut off; get the whole one"));
+            return Err(self.wrong("is missing: the file was cut off"));
         }
         self.flush().await?;
         if let Some(session) = &mut self.session
@@ -264,7 +267,14 @@ where
 
     /// The error of the line that comes next.
     fn wrong(&self, what: &str) -> PersistError {
-        PersistError::new(PersistErrorKind::Corrupt, format!("line {} {what}", self.line + 1))
+        let way_out = match &self.session {
+            Some(session) => format!(
+                "to bring session {}, export it anew, and import that from the first line",
+                brief(&session.exported_id)
+            ),
+            None => "give the lines that an export wrote, from the first one".to_owned(),
+        };
+        PersistError::new(PersistErrorKind::Corrupt, format!("line {} {what}; {way_out}", self.line + 1))
     }
 }
 

@@ -53,6 +53,38 @@ impl Archive {
             Self::Folder(folder) => file(folder, session).map_or(Ok(None), |path| closed(&path)),
         }
     }
+
+    /// The ids of all sessions that are known.
+    pub(super) fn list(&self) -> io::Result<Vec<String>> {
+        let mut ids: Vec<String> = match self {
+            Self::Memory(sessions) => {
+                let sessions = sessions.lock().unwrap_or_else(PoisonError::into_inner);
+                sessions.keys().cloned().collect()
+            }
+            Self::Folder(folder) => {
+                let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
+                let names = names.collect::<io::Result<Vec<_>>>()?;
+                let ids = names.into_iter().flatten();
+                ids.filter_map(|name| name.strip_suffix(".jsonl").map(str::to_owned)).collect()
+            }
+        };
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// Forgets a session; one that is not known is forgotten already.
+    pub(super) fn delete(&self, session: &str) -> io::Result<()> {
+        match self {
+            Self::Memory(sessions) => {
+                sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(session);
+                Ok(())
+            }
+            Self::Folder(folder) => match file(folder, session).map(fs::remove_file) {
+                Some(Err(error)) if error.kind() != ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            },
+        }
+    }
 }
 
 /// The file of a session; `None` for an id that could lead out of the folder.

@@ -28,7 +28,13 @@ pub(super) fn options() -> Result<AgentOptions, String> {
         match offer {
             "load" => options.load = true,
             "resume" => options.resume = true,
-            _ => return Err(wrong("SCRIPTED_AGENT_OFFERS", &offers, "must list load or resume")),
+            "manage" => options.manage = true,
+            "thought" => options.thought = true,
+            "login" => options.login = true,
+            _ => {
+                let known = "must list load, resume, manage, thought or login";
+                return Err(wrong("SCRIPTED_AGENT_OFFERS", &offers, known));
+            }
         }
     }
     options.merge_replay = match env::var("SCRIPTED_AGENT_REPLAY").as_deref() {

@@ -2,18 +2,18 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use agent_client_protocol::schema::ProtocolVersion;
 use agent_client_protocol::{
     Agent, Error, Lines, UntypedMessage, on_receive_notification, on_receive_request,
 };
 use agent_client_protocol_schema::v1::{
-    AgentCapabilities, AuthenticateRequest, AuthenticateResponse, CancelNotification, Implementation,
-    InitializeRequest, InitializeResponse, LoadSessionRequest, NewSessionRequest, NewSessionResponse,
-    PromptCapabilities, PromptRequest, PromptResponse, ResumeSessionRequest, SessionCapabilities,
-    SessionResumeCapabilities, SetSessionConfigOptionRequest, SetSessionConfigOptionResponse,
-    SetSessionModeRequest, SetSessionModeResponse,
+    AgentCapabilities, AuthMethod, AuthMethodAgent, AuthenticateRequest, AuthenticateResponse,
+    CancelNotification, Implementation, InitializeRequest, InitializeResponse, LoadSessionRequest,
+    NewSessionRequest, NewSessionResponse, PromptCapabilities, PromptRequest, PromptResponse,
+    ResumeSessionRequest, SessionResumeCapabilities, SetSessionConfigOptionRequest,
+    SetSessionConfigOptionResponse, SetSessionModeRequest, SetSessionModeResponse,
 };
 use futures::Stream;
 use serde_json::json;
@@ -22,6 +22,7 @@ mod archive;
 mod env;
 mod history;
 mod host;
+mod manage;
 mod options;
 mod resume;
 mod session;
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     archive: Option<Arc<Archive>>,
     sessions: Sessions,
     tools: AtomicU64,
+    logged_in: AtomicBool,
 }
 
 impl Shared {
@@ -68,13 +70,32 @@ impl Shared {
         let capabilities = AgentCapabilities::new()
             .prompt_capabilities(prompt)
             .load_session(self.options.load)
-            .session_capabilities(SessionCapabilities::new().resume(resume));
+            .session_capabilities(manage::capabilities(self.options.manage).resume(resume));
+        let methods = self
+            .options
+            .login
+            .then(|| ["browser", "key"].map(|id| AuthMethod::Agent(AuthMethodAgent::new(id, id))).to_vec());
         Ok(InitializeResponse::new(ProtocolVersion::V1)
             .agent_capabilities(capabilities)
+            .auth_methods(methods.unwrap_or_default())
             .agent_info(Implementation::new("scripted-acp-agent", env!("CARGO_PKG_VERSION"))))
     }
 
+    fn authenticate(&self, method: &str) -> Result<AuthenticateResponse, Error> {
+        if self.options.login && method != "key" {
+            return Err(Error::invalid_params().data(json!(format!("nobody is at the {method}"))));
+        }
+        self.logged_in.store(true, Ordering::Relaxed);
+        Ok(AuthenticateResponse::new())
+    }
+
+    fn check_login(&self) -> Result<(), Error> {
+        let needed = self.options.login && !self.logged_in.load(Ordering::Relaxed);
+        if needed { Err(Error::auth_required()) } else { Ok(()) }
+    }
+
     fn create(&self) -> Result<NewSessionResponse, Error> {
+        self.check_login()?;
         let response = self.sessions.create();
         self.remember(&response.session_id.0, &[])?;
         Ok(response)
@@ -90,8 +111,7 @@ impl Shared {
         &self,
         set: &SetSessionConfigOptionRequest,
     ) -> Result<SetSessionConfigOptionResponse, Error> {
-        let value = set.value.as_value_id().map_or("", |value| &value.0);
-        let options = self.sessions.set_option(&set.session_id.0, &set.config_id.0, value)?;
+        let options = self.sessions.set_option(&set.session_id.0, &set.config_id.0, &set.value)?;
         self.tell_options(&set.session_id.0).await?;
         Ok(SetSessionConfigOptionResponse::new(options))
     }
@@ -105,6 +125,7 @@ impl Shared {
                 self.tell_options(text("sessionId")).await?;
                 Ok(json!({}))
             }
+            method if self.options.manage => self.manage(method, text("sessionId")),
             method => Err(Error::method_not_found().data(json!(method))),
         }
     }
@@ -128,9 +149,11 @@ pub(crate) async fn serve(
         Ok::<_, io::Error>(host)
     });
     let archive = (options.load || options.resume).then_some(archive);
-    let shared =
-        Arc::new(Shared { host, options, archive, sessions: Sessions::new(), tools: AtomicU64::new(0) });
-    let [init, new, load, resume, mode, option, prompt, cancel, other] = [(); 9].map(|()| shared.clone());
+    let sessions = Sessions::new(options.thought);
+    let (tools, logged_in) = (AtomicU64::new(0), AtomicBool::new(false));
+    let shared = Arc::new(Shared { host, options, archive, sessions, tools, logged_in });
+    let [init, login, new, load, resume, mode, option, prompt, cancel, other] =
+        [(); 10].map(|()| shared.clone());
     Agent
         .v1()
         .name("scripted-acp-agent")
@@ -141,7 +164,9 @@ pub(crate) async fn serve(
             on_receive_request!(),
         )
         .on_receive_request(
-            async |_: AuthenticateRequest, responder, _| responder.respond(AuthenticateResponse::new()),
+            async move |request: AuthenticateRequest, responder, _| {
+                responder.respond_with_result(login.authenticate(&request.method_id.0))
+            },
             on_receive_request!(),
         )
         .on_receive_request(

@@ -28,6 +28,12 @@ pub struct AgentOptions {
     /// Whether `session/load` replays text that the agent said in a row as one chunk, as real
     /// agents do, rather than each chunk as it was.
     pub merge_replay: bool,
+    /// Whether it forks, lists, closes and deletes its sessions.
+    pub manage: bool,
+    /// Whether it has an option of the category `thought_level`, `effort`, and a switch, `fast`.
+    pub thought: bool,
+    /// Whether it opens sessions only once it was logged in, by the method `key`.
+    pub login: bool,
 }
 
 impl AgentOptions {
@@ -61,6 +67,27 @@ impl AgentOptions {
     #[must_use]
     pub fn resume(mut self) -> Self {
         self.resume = true;
+        self
+    }
+
+    /// Offers `session/fork`, `session/list`, `session/close` and `session/delete`.
+    #[must_use]
+    pub fn manage(mut self) -> Self {
+        self.manage = true;
+        self
+    }
+
+    /// Has the options `effort` (`low`, `high`) and `fast`.
+    #[must_use]
+    pub fn thought(mut self) -> Self {
+        self.thought = true;
+        self
+    }
+
+    /// Wants to be logged in, and offers the methods `browser`, which never works, and `key`.
+    #[must_use]
+    pub fn login(mut self) -> Self {
+        self.login = true;
         self
     }
 

@@ -81,6 +81,7 @@ impl Shared {
     }
 
     fn past(&self, session: &str, method: &str, is_offered: bool) -> Result<Vec<Said>, Error> {
+        self.check_login()?;
         let Some(archive) = self.archive.as_ref().filter(|_| is_offered) else {
             return Err(Error::method_not_found().data(json!(method)));
         };

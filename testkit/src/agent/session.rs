@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use agent_client_protocol::Error;
 use agent_client_protocol_schema::v1::{
-    NewSessionResponse, SessionConfigOption, SessionConfigOptionCategory, SessionConfigSelectOption,
-    SessionMode, SessionModeState,
+    NewSessionResponse, SessionConfigOption, SessionConfigOptionCategory, SessionConfigOptionValue,
+    SessionConfigSelectOption, SessionMode, SessionModeState,
 };
 use serde_json::json;
 use tokio::sync::watch;
@@ -15,21 +15,31 @@ use tokio::sync::watch;
 const MODES: [&str; 2] = ["default", "plan"];
 const MODEL_OPTION: &str = "model";
 const MODELS: [&str; 2] = ["small", "large"];
+const EFFORT_OPTION: &str = "effort";
+const EFFORTS: [&str; 2] = ["low", "high"];
+const FAST_OPTION: &str = "fast";
 
 /// What `session/set_*` changes.
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) mode: String,
     pub(super) model: String,
+    /// Of an agent that has such options.
+    pub(super) thought: Option<Thought>,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Self { mode: MODES[0].to_owned(), model: MODELS[0].to_owned() }
-    }
+#[derive(Clone)]
+pub(super) struct Thought {
+    pub(super) effort: String,
+    pub(super) fast: bool,
 }
 
 impl Settings {
+    fn new(thought: bool) -> Self {
+        let thought = thought.then(|| Thought { effort: EFFORTS[0].to_owned(), fast: false });
+        Self { mode: MODES[0].to_owned(), model: MODELS[0].to_owned(), thought }
+    }
+
     pub(super) fn modes(&self) -> SessionModeState {
         let modes = MODES.map(|mode| SessionMode::new(mode, mode));
         SessionModeState::new(self.mode.clone(), modes.to_vec())
@@ -38,26 +48,40 @@ impl Settings {
     pub(super) fn config_options(&self) -> Vec<SessionConfigOption> {
         let models = MODELS.map(|model| SessionConfigSelectOption::new(model, model));
         let model = SessionConfigOption::select(MODEL_OPTION, "Model", self.model.clone(), models.to_vec());
-        vec![model.category(SessionConfigOptionCategory::Model)]
+        let mut options = vec![model.category(SessionConfigOptionCategory::Model)];
+        if let Some(Thought { effort, fast }) = &self.thought {
+            let efforts = EFFORTS.map(|effort| SessionConfigSelectOption::new(effort, effort));
+            let effort =
+                SessionConfigOption::select(EFFORT_OPTION, "Effort", effort.clone(), efforts.to_vec());
+            options.push(effort.category(SessionConfigOptionCategory::ThoughtLevel));
+            options.push(SessionConfigOption::boolean(FAST_OPTION, "Fast", *fast));
+        }
+        options
     }
 }
 
-#[derive(Default)]
 struct Session {
     settings: Settings,
     prompts: usize,
     cancels: watch::Sender<u64>,
 }
 
+impl Session {
+    fn new(thought: bool) -> Self {
+        Self { settings: Settings::new(thought), prompts: 0, cancels: watch::Sender::default() }
+    }
+}
+
 /// All sessions of one process.
 pub(super) struct Sessions {
     seed: u64,
+    thought: bool,
     open: Mutex<HashMap<String, Session>>,
 }
 
 impl Sessions {
-    pub(super) fn new() -> Self {
-        Self { seed: RandomState::new().hash_one(std::process::id()), open: Mutex::default() }
+    pub(super) fn new(thought: bool) -> Self {
+        Self { seed: RandomState::new().hash_one(std::process::id()), thought, open: Mutex::default() }
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<String, Session>> {
@@ -71,7 +95,7 @@ impl Sessions {
     pub(super) fn create(&self) -> NewSessionResponse {
         let mut open = self.open();
         let id = format!("scripted-{:016x}-{}", self.seed, open.len() + 1);
-        let session = Session::default();
+        let session = Session::new(self.thought);
         let response = NewSessionResponse::new(id.clone())
             .modes(session.settings.modes())
             .config_options(session.settings.config_options());
@@ -83,8 +107,8 @@ impl Sessions {
     /// those of real agents are; its turns, if any run here, go on.
     pub(super) fn reopen(&self, id: &str, prompts: usize) -> Settings {
         let mut open = self.open();
-        let session = open.entry(id.to_owned()).or_default();
-        session.settings = Settings::default();
+        let session = open.entry(id.to_owned()).or_insert_with(|| Session::new(self.thought));
+        session.settings = Settings::new(self.thought);
         session.prompts = prompts;
         session.settings.clone()
     }
@@ -128,11 +152,42 @@ impl Sessions {
         &self,
         id: &str,
         option: &str,
-        value: &str,
+        value: &SessionConfigOptionValue,
     ) -> Result<Vec<SessionConfigOption>, Error> {
-        one_of(&[MODEL_OPTION], option)?;
-        self.set_model(id, value)?;
+        let text = value.as_value_id().map_or("", |value| &value.0);
+        match (option, value) {
+            (MODEL_OPTION, _) => self.set_model(id, text)?,
+            (EFFORT_OPTION, _) if self.thought => {
+                one_of(&EFFORTS, text)?;
+                self.think(id, |thought| thought.effort = text.to_owned())?;
+            }
+            (FAST_OPTION, SessionConfigOptionValue::Boolean { value }) if self.thought => {
+                self.think(id, |thought| thought.fast = *value)?;
+            }
+            _ => one_of(&[MODEL_OPTION, EFFORT_OPTION, FAST_OPTION], option)?,
+        }
         Ok(self.settings(id)?.config_options())
+    }
+
+    fn think(&self, id: &str, act: impl FnOnce(&mut Thought)) -> Result<(), Error> {
+        self.with(id, |session| session.settings.thought.as_mut().map(act)).map(drop)
+    }
+
+    /// A new session with the settings and prompts of another one.
+    pub(super) fn fork(&self, id: &str) -> Result<(String, Settings), Error> {
+        let (settings, prompts) = self.with(id, |session| (session.settings.clone(), session.prompts))?;
+        let mut open = self.open();
+        let fork = format!("scripted-{:016x}-{}", self.seed, open.len() + 1);
+        open.insert(
+            fork.clone(),
+            Session { settings: settings.clone(), prompts, cancels: watch::Sender::default() },
+        );
+        Ok((fork, settings))
+    }
+
+    /// Closes a session; its id is not used again as long as the process lives.
+    pub(super) fn close(&self, id: &str) -> Result<(), Error> {
+        self.with(id, |session| session.cancels.send_modify(|cancels| *cancels += 1))
     }
 }
 

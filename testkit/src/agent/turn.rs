@@ -1,5 +1,6 @@
 //! One turn: runs a script step by step.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,6 +75,11 @@ impl Turn {
             Step::Thought(text) => self.update(&SessionUpdate::AgentThoughtChunk(chunk(text))).await?,
             Step::Think(time) => return Ok(self.unless_cancelled(sleep(time)).await.into()),
             Step::Tool(title) => self.tool(title).await?,
+            Step::Write { path, text } => write(&path, &text).map_err(|error| of_file(&path, &error))?,
+            Step::Read(path) => {
+                let text = std::fs::read_to_string(&path).map_err(|error| of_file(&path, &error))?;
+                self.say(text).await?;
+            }
             Step::Ask(title) => return self.ask(title).await,
             Step::Request { method, params } => return self.request(&method, params).await,
             Step::Notify { method, params } => self.write(notification(&method, &params)).await?,
@@ -96,7 +102,11 @@ impl Turn {
             Step::Mode => {
                 let settings = self.shared.sessions.settings(&self.session)?;
                 let (mode, model) = (settings.mode, settings.model);
-                let config = json!({"model": model});
+                let mut config = json!({"model": model});
+                if let Some(thought) = settings.thought {
+                    config["effort"] = json!(thought.effort);
+                    config["fast"] = json!(thought.fast);
+                }
                 self.say(format!("mode: {mode} model: {model} config: {config}")).await?;
             }
             Step::History => {
@@ -248,4 +258,15 @@ impl From<Option<()>> for Flow {
 
 fn chunk(text: String) -> ContentChunk {
     ContentChunk::new(ContentBlock::Text(TextContent::new(text)))
+}
+
+fn write(path: &str, text: &str) -> std::io::Result<()> {
+    if let Some(folder) = Path::new(path).parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(path, text)
+}
+
+fn of_file(path: &str, error: &std::io::Error) -> Error {
+    Error::new(-32603, format!("{path}: {error}"))
 }

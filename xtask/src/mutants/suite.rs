@@ -23,8 +23,17 @@ pub(super) struct Suite {
     package: String,
     /// `lib`, or a file of the package's `tests`.
     target: String,
+    /// Whether its tests are ignored ones, which need the real server.
+    real: bool,
     /// Tests whose names have one of these in them.
     filters: Vec<String>,
+}
+
+/// The programs that tests with the real server need.
+#[derive(Debug)]
+pub(super) struct Real {
+    pub(super) server: PathBuf,
+    pub(super) agent: PathBuf,
 }
 
 #[derive(Debug)]
@@ -43,8 +52,7 @@ pub(super) enum Outcome {
 pub(super) fn programs<'a>(suites: impl Iterator<Item = &'a Suite>) -> Vec<Suite> {
     let mut programs: Vec<Suite> = Vec::new();
     for suite in suites {
-        let same =
-            |program: &&mut Suite| (&program.package, &program.target) == (&suite.package, &suite.target);
+        let same = |program: &&mut Suite| program.program() == suite.program();
         match programs.iter_mut().find(same) {
             Some(program) => program.filters.extend_from_slice(&suite.filters),
             None => programs.push(suite.clone()),
@@ -54,8 +62,8 @@ pub(super) fn programs<'a>(suites: impl Iterator<Item = &'a Suite>) -> Vec<Suite
 }
 
 impl Suite {
-    /// Reads `[PACKAGE/]TARGET FILTER…`.
-    pub(super) fn parse(text: &str) -> Result<Self> {
+    /// Reads `[PACKAGE/]TARGET FILTER…`, of tests that are `real` or not.
+    pub(super) fn parse(text: &str, real: bool) -> Result<Self> {
         let mut words = text.split_whitespace();
         let program = words.next().context("`tests:` names no test program")?;
         let (package, target) = match program.split_once('/') {
@@ -64,14 +72,22 @@ impl Suite {
         };
         let filters: Vec<_> = words.map(str::to_owned).collect();
         ensure!(!filters.is_empty(), "`tests:` names no tests");
-        Ok(Self { package, target: target.to_owned(), filters })
+        Ok(Self { package, target: target.to_owned(), real, filters })
+    }
+
+    fn program(&self) -> (&str, &str, bool) {
+        (&self.package, &self.target, self.real)
+    }
+
+    pub(super) fn is_real(&self) -> bool {
+        self.real
     }
 
     pub(super) fn build(&self, workspace: &Path, target: &Path) -> Result<PathBuf> {
         let mut build = cargo();
         build.current_dir(workspace).env("CARGO_TARGET_DIR", target);
         build.args(["test", "--no-run", "--message-format", "json-render-diagnostics"]);
-        build.args(["--package", &self.package]);
+        build.args(["--all-features", "--package", &self.package]);
         match self.target.as_str() {
             "lib" => build.arg("--lib"),
             test => build.args(["--test", test]),
@@ -90,10 +106,19 @@ impl Suite {
     }
 
     /// Runs the tests until the first one fails, and says how long that took.
-    pub(super) fn run(&self, program: &Path, folder: &Path) -> Result<(Outcome, Duration)> {
+    pub(super) fn run(
+        &self,
+        program: &Path,
+        folder: &Path,
+        real: Option<&Real>,
+    ) -> Result<(Outcome, Duration)> {
         let start = Instant::now();
         let mut command = Command::new(program);
         command.args(&self.filters).current_dir(folder);
+        if let Some(real) = real.filter(|_| self.real) {
+            command.arg("--include-ignored");
+            command.env("SANDBOX_AGENT_BIN", &real.server).env("SCRIPTED_ACP_AGENT_BIN", &real.agent);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut group = Group(command.process_group(0).spawn().context("the tests can't start")?);
         let stdout = group.0.stdout.take().context("the tests have no stdout")?;

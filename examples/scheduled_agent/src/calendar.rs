@@ -1,0 +1,107 @@
+//! The actor that does things at their time: the engine wakes it, whoever is connected.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rivetkit_core::{ActorContext, ActorEvent, ActorStart};
+use sandbox_agent_multiplayer::{Call, Command, CommandOutput, NewPrompt};
+use sandbox_agent_multiplayer_rivet::{Credentials, RivetWorkspaces};
+use serde::{Deserialize, Serialize};
+
+/// What is to be done, in the workspace with this key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Job {
+    /// Somebody's prompt, by the calendar.
+    Prompt { workspace: String, text: String },
+    /// A command, which no agent has to be asked for.
+    Command { workspace: String, program: String, args: Vec<String> },
+}
+
+/// When.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum When {
+    /// Once, in so many seconds.
+    In(u64),
+    /// Each time that a cron expression names, under a name that replaces an older one.
+    Cron { name: String, expression: String },
+}
+
+/// An actor's whole life, from when it wakes until it sleeps. Its schedule outlives that.
+pub(crate) async fn run(start: ActorStart, workspaces: RivetWorkspaces) -> anyhow::Result<()> {
+    let ActorStart { ctx, is_new, mut events, .. } = start;
+    println!("calendar: {}", if is_new { "begins" } else { "wakes" });
+    let workspaces = Arc::new(workspaces);
+    while let Some(event) = events.recv().await {
+        match event {
+            // By the engine's clock.
+            ActorEvent::Action { args, scheduled_fire: Some(fire), reply, .. } => {
+                // A fire that a crash repeats is the same prompt: the agent is asked once.
+                let id = format!("{}@{}", fire.id, fire.scheduled_at);
+                let workspaces = workspaces.clone();
+                tokio::spawn(
+                    async move { reply.send(fires(&workspaces, id, &args).await.map(|()| nothing())) },
+                );
+            }
+            // By a client.
+            ActorEvent::Action { name, args, reply, .. } => {
+                let ctx = ctx.clone();
+                tokio::spawn(
+                    async move { reply.send(schedule(&ctx, &name, &args).await.map(|()| nothing())) },
+                );
+            }
+            // An example lets everybody in: say no here to whom you don't know by `params`.
+            ActorEvent::ConnectionPreflight { reply, .. } | ActorEvent::ConnectionOpen { reply, .. } => {
+                reply.send(Ok(()));
+            }
+            ActorEvent::RunGracefulCleanup { reply, .. } => {
+                println!("calendar: sleeps");
+                reply.send(Ok(()));
+            }
+            ActorEvent::SerializeState { reply, .. } => reply.send(Ok(Vec::new())),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+async fn schedule(ctx: &ActorContext, name: &str, args: &[u8]) -> anyhow::Result<()> {
+    anyhow::ensure!(name == "schedule", "there is schedule(when, job), not {name}");
+    let (when, job): (When, Job) = ciborium::from_reader(args)?;
+    let mut args = Vec::new();
+    ciborium::into_writer(&[job], &mut args)?;
+    match when {
+        When::In(seconds) => drop(ctx.after(Duration::from_secs(seconds), "due", &args).await?),
+        When::Cron { name, expression } => {
+            // In UTC unless told; the last 10 times stay to be looked at by `cron_history`.
+            ctx.cron_set(&name, &expression, None, "due", &args, Some(10)).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn fires(workspaces: &RivetWorkspaces, id: String, args: &[u8]) -> anyhow::Result<()> {
+    let [job]: [Job; 1] = ciborium::from_reader(args)?;
+    let me = Credentials::new().token("the calendar's token");
+    match job {
+        Job::Prompt { workspace, text } => {
+            let workspace = workspaces.get_or_create(&*workspace, me, None).await?;
+            // Accepted is enough: the workspace's own actor stays awake until the turn is over.
+            workspace.prompt(NewPrompt::with_id(id, text)).await?;
+            workspace.dispose();
+            println!("calendar: asked the agent");
+        }
+        Job::Command { workspace, program, args } => {
+            let workspace = workspaces.get_or_create(&*workspace, me, None).await?;
+            let answer = workspace.call(Call::Exec(Command::new(program).args(args))).await?;
+            let output: CommandOutput = serde_json::from_str(answer.get())?;
+            workspace.dispose();
+            println!("calendar: ran a command, exit code {:?}", output.exit_code);
+        }
+    }
+    Ok(())
+}
+
+/// An empty answer, as CBOR.
+fn nothing() -> Vec<u8> {
+    vec![0xf6]
+}

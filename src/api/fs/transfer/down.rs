@@ -1,0 +1,112 @@
+//! From the sandbox.
+
+use std::path::{Path, PathBuf};
+
+use tokio::fs::{self, File};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+use super::scratch::{SHORT, Scratch};
+use super::{Tally, Transfer, Transferred, local};
+use crate::api::fs::{Fs, FsEntryType};
+use crate::error::{Error, ErrorKind, Result};
+
+/// So much is in memory. Each part costs two calls and a program in the sandbox.
+const PART: usize = 4 * 1024 * 1024;
+
+impl Fs {
+    /// Writes a file of the sandbox, of any size, into a writer, with 4 MiB of it in memory.
+    ///
+    /// Returns once all of it was written and flushed and its SHA-256 compared. A file that is changed meanwhile
+    /// fails with [`Protocol`](ErrorKind::Protocol), as one that was not carried whole; the writer has then got some of
+    /// it. Needs `dd`, `sh` and `sha256sum` in the sandbox, and room in its `/tmp` for a part. Each part is bounded as a
+    /// [`read`](Self::read), the comparison by 300 s.
+    pub async fn download(
+        &self,
+        path: &str,
+        mut writer: impl AsyncWrite + Send + Unpin,
+        mut transfer: Transfer,
+    ) -> Result<Transferred> {
+        let stat = self.stat(path).await?;
+        if stat.entry_type == FsEntryType::Directory {
+            return Err(Error::invalid(format!("{path:?} is a folder in the sandbox; download it as one")));
+        }
+        transfer.check_size(stat.size)?;
+        let scratch = Scratch::anywhere(self).await?;
+        let mut tally = Tally::default();
+        loop {
+            let part = self.part(&scratch, &stat.path, tally.bytes / PART as u64).await?;
+            tally.add(&part);
+            transfer.check_size(tally.bytes)?;
+            writer.write_all(&part).await.map_err(unwritten)?;
+            if !part.is_empty() {
+                transfer.carried(tally.bytes, Some(stat.size));
+            }
+            if part.len() < PART {
+                break;
+            }
+        }
+        writer.flush().await.map_err(unwritten)?;
+        let done = tally.done();
+        let theirs = scratch.sha256(&stat.path).await?;
+        scratch.remove().await;
+        if theirs != done.sha256 {
+            let message = format!("{path:?} was changed while it was read: its SHA-256 is {theirs}");
+            return Err(Error::new(ErrorKind::Protocol, message));
+        }
+        Ok(done)
+    }
+
+    /// [Downloads](Self::download) into a file of this machine, which is there at once when all of it is; a file that
+    /// was there is replaced.
+    pub async fn download_file(
+        &self,
+        path: &str,
+        to: impl AsRef<Path>,
+        transfer: Transfer,
+    ) -> Result<Transferred> {
+        let to = to.as_ref();
+        let unwritten = |error| local("written", to, error);
+        let part = PartFile::beside(to)?;
+        let mut file = File::create_new(&part.0).await.map_err(unwritten)?;
+        let done = self.download(path, &mut file, transfer).await?;
+        file.sync_all().await.map_err(unwritten)?;
+        fs::rename(&part.0, to).await.map_err(unwritten)?;
+        part.keep();
+        Ok(done)
+    }
+
+    async fn part(&self, scratch: &Scratch, path: &str, index: u64) -> Result<bytes::Bytes> {
+        let (from, block, skip) = (format!("if={path}"), format!("bs={PART}"), format!("skip={index}"));
+        scratch.run("dd", &[&from, "of=part", &block, &skip, "count=1"], SHORT).await?;
+        self.read(&scratch.file("part")).await
+    }
+}
+
+fn unwritten(error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Io, "what was downloaded can't be written").with_source(error)
+}
+
+/// A file that is not whole yet. It is deleted when this is dropped.
+struct PartFile(PathBuf);
+
+impl PartFile {
+    fn beside(to: &Path) -> Result<Self> {
+        let Some(name) = to.file_name() else {
+            return Err(Error::invalid(format!("{} has no name that a file could have", to.display())));
+        };
+        let name = format!(".{}.{}", name.to_string_lossy(), uuid::Uuid::new_v4().simple());
+        Ok(Self(to.with_file_name(name)))
+    }
+
+    fn keep(mut self) {
+        self.0 = PathBuf::new();
+    }
+}
+
+impl Drop for PartFile {
+    fn drop(&mut self) {
+        if !self.0.as_os_str().is_empty() {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+}

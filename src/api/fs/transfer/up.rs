@@ -1,0 +1,113 @@
+//! To the sandbox.
+
+use std::path::Path;
+
+use tokio::fs::File;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::scratch::{SHORT, Scratch};
+use super::{Tally, Transfer, Transferred, local};
+use crate::api::fs::{Fs, FsEntryType};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Half of what the server takes at once.
+const PART: usize = 1024 * 1024;
+
+impl Fs {
+    /// Writes all that a reader gives into a file in the sandbox, of any size, with 1 MiB of it in memory.
+    ///
+    /// The file is there at once when all of it is, its SHA-256 compared; a file that was there is replaced. Until
+    /// then it is in a folder beside it, which is deleted however this ends. Needs `dd`, `sh`, `mv` and `sha256sum` in
+    /// the sandbox. Each part is bounded as a [`write`](Self::write), the comparison by 300 s.
+    pub async fn upload(
+        &self,
+        reader: impl AsyncRead + Send + Unpin,
+        path: &str,
+        transfer: Transfer,
+    ) -> Result<Transferred> {
+        self.upload_sized(reader, path, None, transfer).await
+    }
+
+    /// [Uploads](Self::upload) a file of this machine, with its permissions.
+    pub async fn upload_file(
+        &self,
+        from: impl AsRef<Path>,
+        path: &str,
+        mut transfer: Transfer,
+    ) -> Result<Transferred> {
+        let from = from.as_ref();
+        let unread = |error| local("read", from, error);
+        let file = File::open(from).await.map_err(unread)?;
+        let metadata = file.metadata().await.map_err(unread)?;
+        if !metadata.is_file() {
+            return Err(Error::invalid(format!("{} is no file", from.display())));
+        }
+        #[cfg(unix)]
+        if transfer.mode.is_none() {
+            use std::os::unix::fs::PermissionsExt;
+            transfer.mode = Some(metadata.permissions().mode() & 0o777);
+        }
+        transfer.check_size(metadata.len())?;
+        self.upload_sized(file, path, Some(metadata.len()), transfer).await
+    }
+
+    pub(super) async fn upload_sized(
+        &self,
+        mut reader: impl AsyncRead + Send + Unpin,
+        path: &str,
+        total: Option<u64>,
+        mut transfer: Transfer,
+    ) -> Result<Transferred> {
+        if let Ok(stat) = self.stat(path).await
+            && stat.entry_type == FsEntryType::Directory
+        {
+            return Err(Error::invalid(format!("{path:?} is a folder in the sandbox; name a file")));
+        }
+        let scratch = Scratch::beside(self, path).await?;
+        let mut tally = Tally::default();
+        self.write(&scratch.file("whole"), "").await?;
+        loop {
+            let part = read_part(&mut reader).await?;
+            if part.is_empty() {
+                break;
+            }
+            let (index, last) = (tally.bytes / PART as u64, part.len() < PART);
+            tally.add(&part);
+            transfer.check_size(tally.bytes)?;
+            self.write(&scratch.file("part"), part).await?;
+            let (block, seek) = (format!("bs={PART}"), format!("seek={index}"));
+            scratch.run("dd", &["if=part", "of=whole", &block, &seek, "conv=notrunc"], SHORT).await?;
+            transfer.carried(tally.bytes, total);
+            if last {
+                break;
+            }
+        }
+        let done = tally.done();
+        let theirs = scratch.sha256(&scratch.file("whole")).await?;
+        if theirs != done.sha256 {
+            let message = format!("{path:?} is another file in the sandbox than was sent: SHA-256 {theirs}");
+            return Err(Error::new(ErrorKind::Protocol, message));
+        }
+        if let Some(mode) = transfer.mode {
+            scratch.run("chmod", &[&format!("{mode:o}"), "whole"], SHORT).await?;
+        }
+        scratch.move_to("whole", &format!("../{}", name(path))).await?;
+        scratch.remove().await;
+        Ok(done)
+    }
+}
+
+/// The last name of a path; [`Scratch::beside`] has seen that there is one.
+pub(super) fn name(path: &str) -> &str {
+    let path = path.trim_end_matches('/');
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// A whole part, or what is left.
+async fn read_part(reader: &mut (impl AsyncRead + Send + Unpin)) -> Result<Vec<u8>> {
+    let mut part = Vec::new();
+    reader.take(PART as u64).read_to_end(&mut part).await.map_err(|error| {
+        Error::new(ErrorKind::Io, "what is to be uploaded can't be read").with_source(error)
+    })?;
+    Ok(part)
+}

@@ -1,0 +1,28 @@
+//! The areas of the server beside its sessions: each operation is called here.
+
+mod desktop;
+mod files;
+mod logs;
+mod processes;
+mod settings;
+#[cfg(feature = "websocket")]
+mod terminal;
+#[cfg(feature = "files")]
+mod transfer;
+
+use sandbox_agent_sdk::{Error, SandboxAgent};
+use sandbox_agent_testkit::real::RealServer;
+
+use crate::{builder, server};
+
+/// A server, and an SDK on it.
+async fn connected() -> (RealServer, SandboxAgent) {
+    let server = server().await;
+    let sdk = builder(&server).connect().await.unwrap();
+    (server, sdk)
+}
+
+/// The code of the server's refusal.
+fn code(error: &Error) -> &str {
+    error.problem().unwrap_or_else(|| panic!("no refusal of the server's: {error:?}")).code()
+}
