@@ -10,7 +10,7 @@ use super::error::SandboxError;
 
 /// Who makes sandboxes with a server in them: containers, virtual machines, processes of this machine.
 ///
-/// Given to [`SandboxAgent::start`](crate::SandboxAgent::start), which asks for a sandbox and connects to it. Four methods
+/// Given to [`SandboxAgent::start`](crate::SandboxAgent::start), which asks for a sandbox and connects to it. Five methods
 /// have to be written; those with a default may be left out.
 ///
 /// # The contract

@@ -1,7 +1,7 @@
 //! However the owner of a local sandbox ends, nothing of the sandbox stays.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sandbox_agent_sdk::LocalSandbox;
@@ -65,11 +65,14 @@ impl Owner {
     }
 }
 
-/// A test that failed leaves no owner behind.
+/// A test that failed leaves nothing behind either.
 impl Drop for Owner {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        for pid in self.pids.iter().filter(|_| std::thread::panicking()) {
+            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+        }
     }
 }
 
