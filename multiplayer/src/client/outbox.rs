@@ -80,9 +80,11 @@ impl Request {
 
 /// Whether sending a call a second time is the same as once: it only reads, or its id says that it is known.
 fn is_idempotent(call: &Call) -> bool {
-    is_read(call) || matches!(call, Call::Prompt(_))
+    is_read(call) || matches!(call, Call::Prompt(_) | Call::ListFiles { .. } | Call::ReadFile { .. })
 }
 
+/// Whether a call reads what no call that waits can change under it. A file is read in its turn: one that waits
+/// may write it.
 fn is_read(call: &Call) -> bool {
     matches!(call, Call::GetSessionInfo {} | Call::GetSequencedEvents { .. } | Call::GetFramePart { .. })
 }

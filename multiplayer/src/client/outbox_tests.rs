@@ -104,6 +104,19 @@ fn after_a_loss_only_what_is_safe_is_sent_again_and_before_what_waits() {
 }
 
 #[test]
+fn a_file_is_read_again_after_a_loss_and_not_before_what_waits_to_write_it() {
+    let (mut outbox, now) = (outbox(), Instant::now());
+    let (reading, _read) = request(Call::ReadFile { path: "a".to_owned() });
+    assert!(outbox.take(reading, now).is_some());
+    outbox.lost(&gone());
+    let (deleting, _deleted) = request(Call::DeleteFile { path: "a".to_owned() });
+    outbox.take_away(deleting);
+    assert_eq!(outbox.next(now).unwrap().call.action(), "readFile");
+    let (listing, _listed) = request(Call::ListFiles { path: "/".to_owned() });
+    assert!(outbox.take(listing, now).is_none(), "it waits behind what may change it");
+}
+
+#[test]
 fn a_call_that_never_left_is_sent_when_there_is_a_connection() {
     let (mut outbox, now) = (outbox(), Instant::now());
     let (request, mut answer) = request(Call::TakeControl {});
