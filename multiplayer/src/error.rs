@@ -225,7 +225,7 @@ impl From<sandbox_agent_sdk::Error> for Error {
     fn from(error: sandbox_agent_sdk::Error) -> Self {
         use sandbox_agent_sdk::ErrorKind as Sdk;
         let kind = match error.kind() {
-            Sdk::InvalidInput => ErrorKind::InvalidInput,
+            Sdk::InvalidInput | Sdk::SessionExists => ErrorKind::InvalidInput,
             Sdk::SessionNotFound | Sdk::PermissionGone => ErrorKind::NotFound,
             Sdk::QueueFull | Sdk::Busy => ErrorKind::Full,
             Sdk::Persist(_) => ErrorKind::Store,

@@ -309,10 +309,20 @@ impl FrameBody {
             Self::SessionEvent(event) => event.size(),
             Self::ChatUser(chat) => chat.text.len(),
             Self::ProcessOutput(output) | Self::ShellData(output) => output.data.len(),
+            Self::Presence(presence) => people(&presence.here),
+            Self::Control(control) => people(&control.drivers) + people(&control.requests),
+            // What a tool call holds is an agent's, and may be large.
+            Self::PermissionRequested(asked) => serde_json::to_string(asked).map_or(1024, |text| text.len()),
             // What is left is small, or bounded by what a message may have.
             _ => 1024,
         }
     }
+}
+
+/// About how many bytes a list of people takes.
+fn people(people: &[Person]) -> usize {
+    let each = |person: &Person| person.id.len() + person.name.as_ref().map_or(0, String::len);
+    people.iter().map(|person| size_of::<Person>() + each(person)).sum()
 }
 
 impl Frame {

@@ -52,7 +52,10 @@ impl Member {
 
     pub(crate) async fn arrive(mut self) -> Result<Self> {
         self.seated = true;
-        self.workspace.inner.arrive(&self.participant.person).await?;
+        let inner = self.workspace.inner.clone();
+        inner.sit(&self.participant);
+        let shown = inner.clone();
+        inner.apart(async move { shown.show_presence().await }).await?;
         Ok(self)
     }
 
@@ -107,8 +110,8 @@ impl Member {
         // Apart, so that a call that is dropped can't leave a prompt half accepted.
         let (inner, who, free_hand) =
             (self.workspace.inner.clone(), self.participant.clone(), self.free_hand);
-        let accepting = tokio::spawn(async move { inner.accept(&who, free_hand, prompt).await });
-        accepting.await.unwrap_or_else(|_| Err(Error::closed()))
+        let accepting = inner.clone();
+        inner.apart(async move { accepting.accept(&who, free_hand, prompt).await }).await
     }
 
     /// Cancels the turn that runs in a session; the first one unless told.
@@ -133,18 +136,13 @@ impl Member {
     /// Takes a prompt back that was not sent yet, or cancels its turn: one of their own, or any for who drives.
     pub async fn withdraw(&self, prompt_id: &str) -> Result<()> {
         self.need(Rights::can_prompt, "withdraw prompts")?;
-        let own = |prompt: &crate::PromptState| prompt.by == self.id();
-        if !self.workspace.inner.line.tail.look(|now| now.prompt(prompt_id).is_some_and(own)) {
-            self.need_control()?;
-        }
-        self.workspace.inner.withdraw(prompt_id).await
+        self.workspace.inner.withdraw(self.bound_by_control(), prompt_id.to_owned()).await
     }
 
     /// Lets a proposal of somebody else go to the agent.
     pub async fn accept_proposal(&self, prompt_id: &str) -> Result<()> {
         self.need(Rights::can_prompt, "accept proposals")?;
-        self.need_control()?;
-        self.workspace.inner.accept_proposal(prompt_id).await
+        self.workspace.inner.accept_proposal(self.bound_by_control(), prompt_id.to_owned()).await
     }
 
     /// Answers a permission; the first answer counts. Needs [`Rights::ANSWER`], and control where somebody
@@ -167,31 +165,49 @@ impl Member {
     /// Asks for control: it is theirs at once where it is free, and else when their turn comes.
     pub async fn request_control(&self) -> Result<Control> {
         self.need(Rights::can_control, "have control")?;
-        self.workspace.inner.request_control(&self.participant.person).await
+        self.workspace.inner.request_control(self.participant.person.clone()).await
     }
 
     /// Hands control to somebody who is here or has asked.
     pub async fn give_control(&self, to: &str) -> Result<Control> {
-        self.workspace.inner.give_control(self.id(), to).await
+        let from = self.id().to_owned();
+        self.workspace.inner.give_control(from, to.to_owned(), self.free_hand).await
     }
 
     /// Takes control: from somebody who is away, or, where the [policy](crate::ControlPolicy::take) allows it,
     /// from somebody who is here.
     pub async fn take_control(&self) -> Result<Control> {
         self.need(Rights::can_take, "take control")?;
-        self.workspace.inner.take_control(&self.participant.person).await
+        self.workspace.inner.take_control(self.participant.person.clone(), self.free_hand).await
     }
 
     /// Lets control go, or gives up asking for it. With a term, only if that is still in force.
     pub async fn release_control(&self, term: Option<u64>) -> Result<Control> {
-        self.workspace.inner.release_control(self.id(), term).await
+        self.workspace.inner.release_control(self.id().to_owned(), term).await
     }
 
-    /// Opens another session of the workspace. Needs control.
+    /// Opens a session of the workspace, or a new one. Needs control. A session that the store has and the
+    /// workspace has not is somebody else's: only its host can take it in, by
+    /// [`Workspace::open_session`].
     pub async fn open_session(&self, request: SessionRequest) -> Result<()> {
         self.need(Rights::can_prompt, "open sessions")?;
         self.need_control()?;
-        self.workspace.open_session(request).await.map(drop)
+        let id = request.id();
+        if self.workspace.inner.line.tail.look(|now| now.sessions.contains_key(id)) {
+            return self.workspace.open_session(request).await.map(drop);
+        }
+        if id.starts_with(line::PREFIX) {
+            return Err(Error::invalid(format!(
+                "an id that begins with {:?} is a workspace's own",
+                line::PREFIX
+            )));
+        }
+        self.workspace.new_session(request).await.map(drop)
+    }
+
+    /// Who has to drive for what they do; nobody, with a free hand.
+    fn bound_by_control(&self) -> Option<String> {
+        (!self.free_hand).then(|| self.id().to_owned())
     }
 
     pub(crate) fn id(&self) -> &str {

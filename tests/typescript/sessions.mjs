@@ -108,6 +108,8 @@ const commands = {
 };
 
 const [command, parameters] = process.argv.slice(2);
-process.stdout.write(`${JSON.stringify(await commands[command](JSON.parse(parameters)))}\n`);
+const answer = `${JSON.stringify(await commands[command](JSON.parse(parameters)))}\n`;
+// A pipe takes no more at once than it has room for.
+await new Promise((written) => process.stdout.write(answer, written));
 // The SDK's connections would keep it.
 process.exit(0);

@@ -15,5 +15,5 @@ mod writer;
 
 pub use reader::Frames;
 pub(crate) use reader::{Start, page};
-pub(crate) use store::{LineStore, line_id};
+pub(crate) use store::{LineStore, PREFIX, line_id};
 pub(crate) use writer::{Appended, Line, Run, now_ms, restore};

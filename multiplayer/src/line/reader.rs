@@ -211,7 +211,11 @@ async fn expand(store: &LineStore, past: &Past, after: u64) -> Result<VecDeque<A
     let mut frames = VecDeque::with_capacity(events.len());
     let mut next = wanted;
     for event in events {
-        let (from, to) = (event.first_index(), event.event_index);
+        // A run that could not be cut goes beyond what was asked for.
+        let (from, to) = (event.first_index().max(next), event.event_index.min(*last));
+        if to < from {
+            continue;
+        }
         if from > next {
             frames.push_back(evicted(next, from - 1));
         }

@@ -13,9 +13,12 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::error::Result;
 
+/// What the names of lines begin with.
+pub(crate) const PREFIX: &str = "workspace:";
+
 /// What a workspace's line is called among the sessions of the store.
 pub(crate) fn line_id(workspace: &str) -> String {
-    format!("workspace:{workspace}")
+    format!("{PREFIX}{workspace}")
 }
 
 /// The line of one workspace in its store, and the sessions that it refers to.

@@ -81,7 +81,12 @@ impl Inner {
     }
 
     /// Takes from the list what nobody can answer any more.
+    ///
+    /// Not while the session is being taken up: what its agent waits for is listed again only then.
     pub(super) async fn reconcile(&self, session: &Session) -> Result<()> {
+        if self.is_being_taken_up(session.id()) {
+            return Ok(());
+        }
         let listed = self.line.tail.look(|now| {
             let of_session = now.permissions.iter().filter(|known| known.session_id == session.id());
             of_session.map(|known| known.permission_id.clone()).collect::<Vec<_>>()
@@ -99,7 +104,7 @@ impl Inner {
         Ok(())
     }
 
-    async fn resolved(
+    pub(super) async fn resolved(
         &self,
         (session_id, permission_id): &(String, String),
         option_id: Option<String>,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use sandbox_agent_sdk::{SandboxAgent, SessionPersistDriver, SessionRecord, SessionRequest};
@@ -182,14 +182,18 @@ impl WorkspaceBuilder {
             prompts: Prompts::default(),
             stop: stop.clone(),
             end_line,
+            end_hooks: CancellationToken::new(),
+            closing: AtomicBool::new(false),
             tasks: TaskTracker::new(),
+            hooks: TaskTracker::new(),
             runtime: Handle::current(),
         });
         let guard = Arc::new(inner.stop.clone().drop_guard());
         let workspace = Workspace { inner: inner.clone(), _guard: Some(guard) };
         for hook in self.hooks {
             let frames = workspace.frames(crate::line::Start::After(snapshot.sequence))?;
-            inner.tasks.spawn(hook::run(hook, frames, Arc::downgrade(&inner), stop.clone()));
+            let end = inner.end_hooks.clone();
+            inner.hooks.spawn(hook::run(hook, frames, Arc::downgrade(&inner), end));
         }
         if !snapshot.here.is_empty() {
             inner.line.append(FrameBody::Presence(Presence { here: Vec::new() })).await?;

@@ -13,7 +13,7 @@ use crate::line::Frames;
 /// Runs for every frame of a workspace, once each and in order, however many look on.
 ///
 /// It begins with the first frame that is stored after the workspace was opened; a crash may end it between
-/// a frame and its call. It has its own pace: what it takes slows neither subscribers nor agents, and the
+/// a frame and its call. A workspace that is closed gives it what is left, within [`Limits::store`](crate::Limits::store). It has its own pace: what it takes slows neither subscribers nor agents, and the
 /// next frame waits until it returned.
 ///
 /// ```
@@ -58,16 +58,11 @@ where
     }
 }
 
-pub(super) async fn run(
-    hook: Arc<dyn Hook>,
-    mut frames: Frames,
-    inner: Weak<Inner>,
-    stop: CancellationToken,
-) {
+pub(super) async fn run(hook: Arc<dyn Hook>, mut frames: Frames, inner: Weak<Inner>, end: CancellationToken) {
     loop {
         let frame = tokio::select! {
             frame = frames.recv() => frame,
-            () = stop.cancelled() => return,
+            () = end.cancelled() => return,
         };
         let frame = match frame {
             Some(Ok(frame)) => frame,
@@ -82,7 +77,7 @@ pub(super) async fn run(
         let call = hook.frame(&workspace, &frame);
         tokio::select! {
             () = call => {}
-            () = stop.cancelled() => return,
+            () = end.cancelled() => return,
         }
     }
 }

@@ -20,7 +20,8 @@ mod pump;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sandbox_agent_sdk::{SandboxAgent, Session, SessionRequest, SessionState};
@@ -77,7 +78,12 @@ pub(crate) struct Inner {
     stop: CancellationToken,
     /// Ends the line, after that.
     end_line: CancellationToken,
+    /// Ends hooks that are not through by then.
+    end_hooks: CancellationToken,
+    /// Whether it is being closed, so that turns that end by it are not over.
+    closing: AtomicBool,
     tasks: TaskTracker,
+    hooks: TaskTracker,
     /// The one that the workspace was opened in.
     runtime: Handle,
 }
@@ -184,7 +190,17 @@ impl Workspace {
     /// Bounded as [`SandboxAgent::resume_or_create_session`] is.
     pub async fn open_session(&self, request: SessionRequest) -> Result<Session> {
         let session = self.inner.sdk.resume_or_create_session(request).await?;
-        self.inner.adopt(session.clone()).await?;
+        self.take_in(session).await
+    }
+
+    /// Takes in a session that is new to the store.
+    pub(crate) async fn new_session(&self, request: SessionRequest) -> Result<Session> {
+        self.take_in(self.inner.sdk.create_session(request).await?).await
+    }
+
+    async fn take_in(&self, session: Session) -> Result<Session> {
+        let (inner, adopted) = (self.inner.clone(), session.clone());
+        self.inner.apart(async move { inner.adopt(adopted).await }).await?;
         Ok(session)
     }
 
@@ -197,6 +213,7 @@ impl Workspace {
     ///
     /// Bounded as [`SandboxAgent::close`] is, and by [`Limits::store`] for what is still to be stored.
     pub async fn close(&self) -> Result<()> {
+        self.inner.closing.store(true, Ordering::Relaxed);
         let closed = self.inner.sdk.close().await;
         self.inner.end().await;
         Ok(closed?)
@@ -206,6 +223,7 @@ impl Workspace {
     ///
     /// Bounded as [`close`](Self::close) is.
     pub async fn detach(&self) -> Result<()> {
+        self.inner.closing.store(true, Ordering::Relaxed);
         let detached = self.inner.sdk.detach().await;
         self.inner.end().await;
         Ok(detached?)
@@ -240,8 +258,11 @@ impl Inner {
         };
         let agent = session.record().agent;
         let state = Activity::from(*session.state().borrow());
-        let frame = FrameBody::State(Box::new(State { session_id: id, agent, state, prompt: None }));
-        self.line.append(frame).await?;
+        let frame = FrameBody::State(Box::new(State { session_id: id.clone(), agent, state, prompt: None }));
+        if let Err(error) = self.line.append(frame).await {
+            self.sessions().remove(&id);
+            return Err(error);
+        }
         self.tasks.spawn(pump::run(self.clone(), session, number));
         Ok(())
     }
@@ -253,6 +274,19 @@ impl Inner {
         self.tasks.wait().await;
         self.end_line.cancel();
         self.line.ended().await;
+        // They get what is left of the line, and no more time than the store does.
+        self.hooks.close();
+        let _in_time = timeout(self.limits.store, self.hooks.wait()).await;
+        self.end_hooks.cancel();
+    }
+
+    /// Runs to its end, also when the call that began it is dropped: what is decided behind the gate is not
+    /// left half done.
+    pub(crate) async fn apart<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.tasks.spawn(work).await.unwrap_or_else(|_| Err(Error::closed()))
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {

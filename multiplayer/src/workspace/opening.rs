@@ -6,7 +6,7 @@ use sandbox_agent_sdk::persist::SessionStatus;
 use sandbox_agent_sdk::{Session, SessionRequest};
 
 use super::Inner;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::prompt::{Phase, PromptState};
 use crate::snapshot::Snapshot;
 
@@ -26,10 +26,22 @@ impl Inner {
             if self.sessions().contains_key(id) {
                 continue;
             }
-            // One that was deleted is gone from here as well.
-            if let Some(session) = self.sdk.get_session(id).await? {
-                self.take_up(session, before, None).await?;
+            match self.sdk.get_session(id).await? {
+                Some(session) => self.take_up(session, before, None).await?,
+                None => self.end_what_is_left_of(id, before).await?,
             }
+        }
+        Ok(())
+    }
+
+    /// A session was deleted: so are its prompts and permissions over.
+    async fn end_what_is_left_of(&self, id: &str, before: &Snapshot) -> Result<()> {
+        for prompt in before.prompts.iter().filter(|prompt| prompt.session_id == id) {
+            let gone = Error::not_found(format!("session {id:?} is gone from the store"));
+            self.fail(prompt.clone(), &gone).await?;
+        }
+        for asked in before.permissions.iter().filter(|asked| asked.session_id == id) {
+            self.resolved(&(id.to_owned(), asked.permission_id.clone()), None, None).await?;
         }
         Ok(())
     }
@@ -62,11 +74,12 @@ impl Inner {
                 }
                 None => Ok(()),
             };
+            let taken_up = opened.is_ok();
             if let Err(error) = opened {
                 // The next prompt tries again, and says so to whoever sent it.
                 tracing::warn!(session = %session.id(), %error, "a workspace's session could not be taken up");
             }
-            inner.go_on(&session, unfinished).await;
+            inner.go_on(&session, unfinished, taken_up).await;
         });
         Ok(())
     }

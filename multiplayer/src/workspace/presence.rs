@@ -9,14 +9,21 @@ use super::Inner;
 use crate::control::Control;
 use crate::error::Result;
 use crate::frame::{FrameBody, Presence};
-use crate::participant::Person;
+use crate::participant::{Participant, Person, Rights};
 
 /// The seats that are taken, by person: somebody with two pages is here once.
 #[derive(Debug, Default)]
 pub(crate) struct Presences {
-    here: HashMap<String, (Person, usize)>,
+    here: HashMap<String, Seats>,
     /// Since when those who had control have been away.
     away: HashMap<String, Instant>,
+}
+
+#[derive(Debug)]
+struct Seats {
+    person: Person,
+    rights: Rights,
+    number: usize,
 }
 
 impl Presences {
@@ -30,22 +37,22 @@ impl Presences {
     }
 
     fn list(&self) -> Vec<Person> {
-        let mut here: Vec<Person> = self.here.values().map(|(person, _)| person.clone()).collect();
+        let mut here: Vec<Person> = self.here.values().map(|seats| seats.person.clone()).collect();
         here.sort();
         here
     }
 }
 
 impl Inner {
-    /// Somebody takes a seat.
-    pub(crate) async fn arrive(&self, person: &Person) -> Result<()> {
-        {
-            let mut presences = self.presences();
-            presences.away.remove(&person.id);
-            let seats = presences.here.entry(person.id.clone()).or_insert_with(|| (person.clone(), 0));
-            seats.1 += 1;
-        }
-        self.show_presence().await
+    /// Somebody takes a seat; [`show_presence`](Self::show_presence) shows it.
+    pub(crate) fn sit(&self, who: &Participant) {
+        let mut presences = self.presences();
+        let Participant { person, rights } = who;
+        presences.away.remove(&person.id);
+        let seats = presences.here.entry(person.id.clone());
+        let seats = seats.or_insert_with(|| Seats { person: person.clone(), rights: *rights, number: 0 });
+        seats.number += 1;
+        seats.rights = *rights;
     }
 
     /// Somebody gives a seat up.
@@ -53,8 +60,8 @@ impl Inner {
         let gone = {
             let mut presences = self.presences();
             let Some(seats) = presences.here.get_mut(&person.id) else { return };
-            seats.1 -= 1;
-            let gone = seats.1 == 0;
+            seats.number -= 1;
+            let gone = seats.number == 0;
             if gone {
                 presences.here.remove(&person.id);
                 presences.away.insert(person.id.clone(), Instant::now());
@@ -107,13 +114,18 @@ impl Inner {
     }
 
     /// Puts into the line who is here, where it says something else.
-    async fn show_presence(&self) -> Result<()> {
+    pub(crate) async fn show_presence(&self) -> Result<()> {
         let _gate = self.gate.lock().await;
         let here = self.presences().list();
         if self.line.tail.look(|now| now.here == here) {
             return Ok(());
         }
         self.line.append(FrameBody::Presence(Presence { here })).await.map(drop)
+    }
+
+    /// Somebody who is here, and what they may do.
+    pub(crate) fn seated(&self, id: &str) -> Option<(Person, Rights)> {
+        self.presences().here.get(id).map(|seats| (seats.person.clone(), seats.rights))
     }
 
     /// Whether somebody is here.

@@ -1,7 +1,9 @@
 //! From a process in the sandbox to the line: what it writes, and how it ends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use futures::{FutureExt, StreamExt};
@@ -9,6 +11,8 @@ use sandbox_agent_sdk::ErrorKind as SdkErrorKind;
 use sandbox_agent_sdk::api::processes::{
     FollowLogs, LogEvent, LogOutput, ProcessInfo, ProcessLogs, ProcessLogsStream,
 };
+
+use tokio::time::sleep;
 
 use super::Inner;
 use crate::error::Result;
@@ -56,21 +60,51 @@ async fn follow(inner: Arc<Inner>, state: ProcessState) {
 }
 
 async fn tell(inner: &Inner, mut state: ProcessState) -> Result<()> {
-    let from = FollowLogs::new().since(state.last_output);
-    let ended = match inner.sdk.processes().follow_logs(&state.process_id, from).await {
-        Ok(logs) => tell_output(inner, &state, logs).await?,
-        Err(error) => Err(error),
-    };
-    match ended {
-        Ok(info) => state.exit_code = info.exit_code,
-        // The SDK was closed: whoever opens the workspace next looks again.
-        Err(error) if *error.kind() == SdkErrorKind::Closed => return Ok(()),
-        Err(error) => {
-            tracing::debug!(process = %state.process_id, %error, "how a process ended is not known")
+    let mut pauses = pauses();
+    loop {
+        let last = inner.line.tail.look(|now| now.processes.get(&state.process_id).map(|it| it.last_output));
+        state.last_output = last.unwrap_or(state.last_output);
+        let from = FollowLogs::new().since(state.last_output);
+        let ended = match inner.sdk.processes().follow_logs(&state.process_id, from).await {
+            Ok(logs) => tell_output(inner, &state, logs).await?,
+            Err(error) => Err(error),
+        };
+        match ended {
+            Ok(info) => state.exit_code = info.exit_code,
+            // The SDK was closed: whoever opens the workspace next looks again.
+            Err(error) if *error.kind() == SdkErrorKind::Closed => return Ok(()),
+            Err(error) if is_gone(&error) => {}
+            // The sandbox is away; that says nothing of the process.
+            Err(error) => {
+                tracing::debug!(process = %state.process_id, %error, "its output is away; trying again");
+                sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
+                continue;
+            }
         }
+        state.running = false;
+        return inner.line.append(FrameBody::ProcessState(state)).await.map(drop);
     }
-    state.running = false;
-    inner.line.append(FrameBody::ProcessState(state)).await.map(drop)
+}
+
+/// Whether the server says that there is no such process.
+fn is_gone(error: &sandbox_agent_sdk::Error) -> bool {
+    match error.kind() {
+        SdkErrorKind::ProcessGone => true,
+        SdkErrorKind::Refused(problem) => problem.status == 404,
+        _ => false,
+    }
+}
+
+/// Between tries at a sandbox that is away.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+fn pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_secs(1))
+        .with_max_delay(LONGEST_PAUSE)
+        .with_jitter()
+        .without_max_times()
+        .build()
 }
 
 /// Puts all output into the line, and gives the process as it ended.

@@ -1,16 +1,18 @@
 //! Prompts: accepted once, sent once, followed to their end, also across a restart.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt;
 use sandbox_agent_sdk::{Delivery, ErrorKind as SdkErrorKind, Prompt, Session, Turn};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Inner;
 use crate::control::{Control, ObserverPrompts};
 use crate::error::{Error, ErrorKind, Result};
-use crate::frame::{Activity, ChatUser, FrameBody};
+use crate::frame::{Activity, ChatUser, FrameBody, State};
 use crate::line::{Appended, Frames, Start, now_ms};
 use crate::participant::{Participant, Person};
 use crate::prompt::{Accepted, NewPrompt, Phase, PromptState};
@@ -160,7 +162,7 @@ impl Inner {
         };
         if begun {
             state.phase = Phase::Running;
-            self.show_prompt(session, &state).await?;
+            self.show_prompt(&state).await?;
         }
         let ended = loop {
             tokio::select! {
@@ -180,7 +182,9 @@ impl Inner {
                     .and_then(|reason| reason.as_str().map(str::to_owned));
             }
             // The next one that opens the workspace finds out how it went.
-            Err(error) if *error.kind() == SdkErrorKind::Closed => return Ok(()),
+            Err(error) if *error.kind() == SdkErrorKind::Closed && self.closing.load(Ordering::Relaxed) => {
+                return Ok(());
+            }
             Err(error) if *error.kind() == SdkErrorKind::Cancelled => state.phase = Phase::Withdrawn,
             Err(error)
                 if *error.kind() == SdkErrorKind::DuplicatePrompt
@@ -194,53 +198,93 @@ impl Inner {
             }
         }
         // Whoever sees the end has seen all of the turn.
-        self.line.reached(session.id(), session.last_index()).await?;
-        self.show_prompt(session, &state).await
+        let all = timeout(self.limits.store, self.line.reached(session.id(), session.last_index()));
+        tokio::select! {
+            all = all => match all {
+                Ok(reached) => reached?,
+                Err(_) => tracing::warn!(session = %session.id(), "the end of a turn is told before all of it"),
+            },
+            () = self.stop.cancelled() => return Ok(()),
+        }
+        self.show_prompt(&state).await
     }
 
-    async fn show_prompt(&self, session: &Session, prompt: &PromptState) -> Result<()> {
-        let activity = Activity::from(*session.state().borrow());
-        let mut state = self.state_of(session, activity);
-        state.prompt = Some(prompt.clone());
+    async fn show_prompt(&self, prompt: &PromptState) -> Result<()> {
+        let id = &prompt.session_id;
+        let known = self.line.tail.look(|now| now.sessions.get(id).cloned());
+        let (agent, state) = match self.session(Some(id)) {
+            Ok(session) => (session.record().agent, Activity::from(*session.state().borrow())),
+            // It is gone; its prompts are told of all the same.
+            Err(_) => known.map_or((String::new(), Activity::Closed), |known| (known.agent, known.state)),
+        };
+        let state = State { session_id: id.clone(), agent, state, prompt: Some(prompt.clone()) };
         self.line.append(FrameBody::State(Box::new(state))).await.map(drop)
+    }
+
+    /// Ends a prompt that can't go to its agent.
+    pub(super) async fn fail(&self, mut prompt: PromptState, error: &Error) -> Result<()> {
+        prompt.phase = Phase::Failed;
+        prompt.error = Some(error.to_failure());
+        self.show_prompt(&prompt).await
     }
 
     /// Sends the proposals that control allows by now; behind the gate.
     pub(super) async fn accept_what_may_go(self: &Arc<Self>, control: &Control) -> Result<()> {
         let proposals = self.line.tail.look(|now| now.proposals().cloned().collect::<Vec<_>>());
         for proposal in proposals {
-            if control.drivers.is_empty() || control.is_driver(&proposal.by) {
-                self.send_proposal(proposal).await?;
+            if !control.drivers.is_empty() && !control.is_driver(&proposal.by) {
+                continue;
+            }
+            if let Err(error) = self.send_proposal(proposal.clone()).await {
+                self.fail(proposal, &error).await?;
             }
         }
         Ok(())
     }
 
-    /// A driver lets a proposal go to the agent.
-    pub(crate) async fn accept_proposal(self: &Arc<Self>, prompt_id: &str) -> Result<()> {
-        let _gate = self.gate.lock().await;
-        let proposal = self
-            .line
-            .tail
-            .look(|now| now.proposals().find(|proposal| proposal.prompt_id == prompt_id).cloned());
-        self.send_proposal(proposal.ok_or_else(|| no_prompt(prompt_id))?).await
+    /// A driver, or whoever has a free hand, lets a proposal go to the agent.
+    pub(crate) async fn accept_proposal(
+        self: &Arc<Self>,
+        by: Option<String>,
+        prompt_id: String,
+    ) -> Result<()> {
+        let inner = self.clone();
+        self.apart(async move {
+            let _gate = inner.gate.lock().await;
+            if let Some(by) = &by {
+                inner.line.tail.look(|now| now.control.check_driver(by))?;
+            }
+            let proposal = inner
+                .line
+                .tail
+                .look(|now| now.proposals().find(|proposal| proposal.prompt_id == prompt_id).cloned());
+            inner.send_proposal(proposal.ok_or_else(|| no_prompt(&prompt_id))?).await
+        })
+        .await
     }
 
-    /// Takes a prompt back that was not sent yet, or cancels its turn.
-    pub(crate) async fn withdraw(self: &Arc<Self>, prompt_id: &str) -> Result<()> {
-        let _gate = self.gate.lock().await;
-        let known = self.line.tail.look(|now| now.prompt(prompt_id).cloned());
-        let mut state = known.filter(|state| !state.phase.is_over()).ok_or_else(|| no_prompt(prompt_id))?;
-        if state.phase == Phase::Proposed {
-            let session = self.session(Some(&state.session_id))?;
-            state.phase = Phase::Withdrawn;
-            return self.show_prompt(&session, &state).await;
-        }
-        match self.prompts.stops().get(prompt_id) {
-            Some(stop) => stop.cancel(),
-            None => return Err(Error::new(ErrorKind::Full, "its session is being taken up; try again")),
-        }
-        Ok(())
+    /// Takes a prompt back that was not sent yet, or cancels its turn: one's own, or any for who drives.
+    pub(crate) async fn withdraw(self: &Arc<Self>, by: Option<String>, prompt_id: String) -> Result<()> {
+        let inner = self.clone();
+        self.apart(async move {
+            let _gate = inner.gate.lock().await;
+            let known = inner.line.tail.look(|now| now.prompt(&prompt_id).cloned());
+            let mut state =
+                known.filter(|state| !state.phase.is_over()).ok_or_else(|| no_prompt(&prompt_id))?;
+            if let Some(by) = by.filter(|by| *by != state.by) {
+                inner.line.tail.look(|now| now.control.check_driver(&by))?;
+            }
+            if state.phase == Phase::Proposed {
+                state.phase = Phase::Withdrawn;
+                return inner.show_prompt(&state).await;
+            }
+            match inner.prompts.stops().get(&prompt_id) {
+                Some(stop) => stop.cancel(),
+                None => return Err(Error::new(ErrorKind::Full, "its session is being taken up; try again")),
+            }
+            Ok(())
+        })
+        .await
     }
 
     async fn send_proposal(self: &Arc<Self>, mut proposal: PromptState) -> Result<()> {
@@ -248,11 +292,11 @@ impl Inner {
         match self.said(&proposal).await? {
             Some(text) => {
                 proposal.phase = Phase::Queued;
-                self.show_prompt(&session, &proposal).await?;
+                self.show_prompt(&proposal).await?;
                 self.start(&session, proposal, text);
                 Ok(())
             }
-            None => self.forgotten(&session, proposal).await,
+            None => self.fail(proposal, &forgotten()).await,
         }
     }
 
@@ -269,12 +313,9 @@ impl Inner {
         })
     }
 
-    async fn forgotten(&self, session: &Session, mut prompt: PromptState) -> Result<()> {
-        let message = "the store dropped this prompt before it was sent; send it again under another id";
-        let error = Error::new(ErrorKind::Store, message).with_delivery(Delivery::NotSent);
-        prompt.phase = Phase::Failed;
-        prompt.error = Some(error.to_failure());
-        self.show_prompt(session, &prompt).await
+    /// Whether a session is being taken up.
+    pub(super) fn is_being_taken_up(&self, session_id: &str) -> bool {
+        self.prompts.waiting().contains_key(session_id)
     }
 
     /// From now on prompts of this session wait until [`go_on`](Self::go_on) is done.
@@ -283,15 +324,24 @@ impl Inner {
     }
 
     /// Goes on with prompts that were accepted before the workspace was opened, then with those that waited.
-    pub(super) async fn go_on(self: &Arc<Self>, session: &Session, unfinished: Vec<PromptState>) {
-        let taken_up = self.take_up_prompts(session, unfinished).await;
-        if let Err(error) = taken_up {
+    pub(super) async fn go_on(
+        self: &Arc<Self>,
+        session: &Session,
+        unfinished: Vec<PromptState>,
+        taken_up: bool,
+    ) {
+        if let Err(error) = self.take_up_prompts(session, unfinished).await {
             tracing::warn!(session = %session.id(), %error, "prompts of before could not be taken up");
         }
-        let _gate = self.gate.lock().await;
+        let gate = self.gate.lock().await;
         let waiting = self.prompts.waiting().remove(session.id()).unwrap_or_default();
         for (state, text) in waiting {
             self.start(session, state, text);
+        }
+        drop(gate);
+        // What the agent still waits for is listed again by now.
+        if taken_up && let Err(error) = self.reconcile(session).await {
+            tracing::debug!(session = %session.id(), %error, "permissions of before stay listed");
         }
     }
 
@@ -319,12 +369,19 @@ impl Inner {
                 self.follow_turn(session, prompt, turn);
                 continue;
             }
-            match self.said(&prompt).await? {
+            let said = match self.said(&prompt).await {
+                Ok(said) => said,
+                Err(error) => {
+                    self.fail(prompt, &error).await?;
+                    continue;
+                }
+            };
+            match said {
                 Some(text) => {
                     let turn = session.prompt(Prompt::new(text).idempotency_key(&prompt.prompt_id));
                     self.follow_turn(session, prompt, turn);
                 }
-                None => self.forgotten(session, prompt).await?,
+                None => self.fail(prompt, &forgotten()).await?,
             }
         }
         Ok(())
@@ -333,4 +390,10 @@ impl Inner {
 
 fn no_prompt(id: &str) -> Error {
     Error::not_found(format!("no prompt {id:?} waits or runs; it is over, or was never sent"))
+}
+
+/// The error of a prompt that the store no longer has.
+fn forgotten() -> Error {
+    let message = "the store dropped this prompt before it was sent; send it again under another id";
+    Error::new(ErrorKind::Store, message).with_delivery(Delivery::NotSent)
 }

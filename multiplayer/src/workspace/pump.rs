@@ -1,10 +1,13 @@
 //! From a session to the line: its events, its state, the permissions that it asks for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use sandbox_agent_sdk::persist::PersistErrorKind;
 use sandbox_agent_sdk::{ErrorKind as SdkErrorKind, Events, From, Session, SessionEvent};
+
+use tokio::time::{sleep, timeout};
 
 use super::Inner;
 use crate::error::Result;
@@ -14,6 +17,8 @@ use crate::line::Run;
 /// How many events go into the line at once, and how many bytes of them.
 const EVENTS: usize = 256;
 const BYTES: usize = 1024 * 1024;
+/// Before events that could not be read are asked for again: the SDK has tried for its own time before.
+const PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(inner: Arc<Inner>, session: Session, number: u64) {
     let id = session.id().to_owned();
@@ -33,13 +38,15 @@ struct Pump<'a> {
     events: Events,
     /// The index that comes next.
     next: u64,
+    /// Whether the events ended by an error.
+    failed: bool,
 }
 
 impl<'a> Pump<'a> {
     fn new(inner: &'a Arc<Inner>, session: &'a Session) -> Self {
         let last =
             inner.line.tail.look(|now| now.sessions.get(session.id()).map_or(0, |known| known.last_index));
-        Self { inner, session, events: session.events(From::Index(last + 1)), next: last + 1 }
+        Self { inner, session, events: session.events(From::Index(last + 1)), next: last + 1, failed: false }
     }
 
     async fn run(mut self) -> Result<()> {
@@ -52,8 +59,11 @@ impl<'a> Pump<'a> {
         loop {
             tokio::select! {
                 event = self.events.next() => {
-                    let Some(event) = event else { return self.ended().await };
-                    self.take(event).await?;
+                    match event {
+                        Some(event) => self.take(event).await?,
+                        None if self.failed => self.begin_again().await,
+                        None => return self.ended().await,
+                    }
                     self.inner.reconcile(self.session).await?;
                 }
                 changed = states.changed(), if !requests_end => {
@@ -92,9 +102,12 @@ impl<'a> Pump<'a> {
             match event {
                 Ok(event) => {
                     bytes += event.size();
-                    let (from, to) = (event.first_index(), event.event_index);
-                    items.push((from, to, FrameBody::SessionEvent(event)));
-                    self.next = to + 1;
+                    // A run that could not be cut begins before.
+                    let (from, to) = (event.first_index().max(self.next), event.event_index);
+                    if to >= from {
+                        items.push((from, to, FrameBody::SessionEvent(event)));
+                        self.next = to + 1;
+                    }
                 }
                 Err(error) => match error.kind() {
                     SdkErrorKind::Persist(PersistErrorKind::Evicted { to, .. }) if *to >= self.next => {
@@ -102,8 +115,9 @@ impl<'a> Pump<'a> {
                         self.next = to + 1;
                     }
                     _ => {
-                        self.tell(items).await?;
-                        return Err(error.into());
+                        tracing::warn!(session = %self.session.id(), %error, "events can't be read; trying again");
+                        self.failed = true;
+                        break;
                     }
                 },
             }
@@ -125,9 +139,20 @@ impl<'a> Pump<'a> {
         self.inner.show_state(self.session, state).await
     }
 
+    /// After a pause, reads on where it stood.
+    async fn begin_again(&mut self) {
+        tokio::select! {
+            () = sleep(PAUSE) => {}
+            () = self.inner.stop.cancelled() => {}
+        }
+        self.events = self.session.events(From::Index(self.next));
+        self.failed = false;
+    }
+
     /// What the session has stored before the workspace closes.
     async fn rest(&mut self) -> Result<()> {
-        while let Some(Some(event)) = self.events.next().now_or_never() {
+        while self.next <= self.session.last_index() && !self.failed {
+            let Ok(Some(event)) = timeout(self.inner.limits.store, self.events.next()).await else { break };
             self.take(event).await?;
         }
         Ok(())
