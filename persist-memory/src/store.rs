@@ -119,6 +119,7 @@ impl Store {
         if event.first_index() != next_index {
             return Ok(Inserted::Conflict { next_index });
         }
+        check_place(&event)?;
         let size = event_size(&event);
         self.check_fits(size)?;
         // A turn is over when its end arrives, so that the end always finds room.
@@ -324,6 +325,20 @@ fn record_size(record: &SessionRecord) -> usize {
     // A record is made of plain JSON values, which always print.
     let json = serde_json::to_string(record).map_or(0, |json| json.len());
     size_of::<SessionRecord>() + json
+}
+
+/// An error of an index behind which there is none.
+fn check_place(event: &SessionEvent) -> Result<(), PersistError> {
+    let SessionEvent { id, event_index, session_id, .. } = event;
+    if *event_index < u64::MAX {
+        return Ok(());
+    }
+    Err(PersistError::new(
+        PersistErrorKind::Other,
+        format!(
+            "event {id:?} of session {session_id:?} has no possible place, at {event_index}; give it one before"
+        ),
+    ))
 }
 
 fn too_large(what: String, option: &str) -> PersistError {

@@ -222,3 +222,16 @@ async fn debug_shows_counts_and_no_content() {
     assert!(shown.contains("sessions: 1, events: 2"), "{shown}");
     assert!(!shown.contains("secret"), "{shown}");
 }
+
+#[tokio::test]
+async fn an_index_that_leaves_none_after_it_is_refused() {
+    let store = MemorySessionPersistDriver::new();
+    let mut session = Session::new(&store, "s");
+    session.updates(1).await;
+    let payload = RawValue::from_string(UPDATE.to_owned()).unwrap();
+    let rest = SessionEvent::new("rest", u64::MAX, "s", 0, "c", Sender::Agent, payload).standing_from(2);
+    let refused = store.insert_event("s", rest).await.unwrap_err();
+    assert_eq!(refused.kind(), PersistErrorKind::Other);
+    session.updates(1).await;
+    assert_eq!(session.held().await, [1, 2]);
+}

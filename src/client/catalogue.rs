@@ -91,7 +91,7 @@ impl SandboxAgent {
     /// It is no error when the store has no such session. Fails with [`Held`](crate::ErrorKind::Held) where
     /// another SDK holds it. Bounded as [`destroy_session`](Self::destroy_session). Dropping the call does not take it back.
     pub async fn delete_session(&self, id: &str) -> Result<()> {
-        let mut slot = self.slot(id)?.lock_owned().await;
+        let mut slot = self.enter(id).await?;
         let core = match self.core(&mut slot, id).await {
             // Then nothing tells of a process, and what can't be read can still be deleted.
             Err(error) if *error.kind() == ErrorKind::Persist(PersistErrorKind::Corrupt) => None,
@@ -99,14 +99,24 @@ impl SandboxAgent {
         };
         let (store, id) = (self.shared.parts.store.clone(), id.to_owned());
         self.apart(async move {
-            if let Some(core) = core {
+            if let Some(core) = &core {
                 core.hold(Claim::Free).await?;
                 *slot = None;
                 let claimed = core.claim_left_behind().await;
                 // What could not be stored would be deleted.
                 let parted = core.shut_down(true).await;
+                let claimed = match claimed {
+                    // Somebody else was faster.
+                    Err(error) if *error.kind() == ErrorKind::SessionNotFound => Ok(()),
+                    claimed => claimed,
+                };
                 claimed.and(parted.process)?;
             }
+            // What was heard last may still be on its way into the record.
+            let _removed = match &core {
+                Some(core) => Some(core.store_no_record().await),
+                None => None,
+            };
             let driver = store.driver();
             Ok(store.call(|| driver.delete_session(&id)).await?)
         })

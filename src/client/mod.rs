@@ -95,7 +95,7 @@ impl SandboxAgent {
     /// that is opening the session, 3 s where that is another SDK's. Dropping the call ends the process.
     pub async fn create_session(&self, request: SessionRequest) -> Result<Session> {
         request.check()?;
-        let slot = self.slot(&request.id)?.lock_owned().await;
+        let slot = self.enter(&request.id).await?;
         if slot.is_some() || self.stored(&request.id).await?.is_some() {
             return Err(Error::new(
                 ErrorKind::SessionExists,
@@ -116,8 +116,7 @@ impl SandboxAgent {
     /// [`create_session`](Self::create_session), with one message more for each setting that is put back;
     /// its cost doesn't grow with the history.
     pub async fn resume_session(&self, id: &str) -> Result<Opened> {
-        let slot = self.slot(id)?;
-        let mut slot = slot.lock().await;
+        let mut slot = self.enter(id).await?;
         let record = self.known(&slot, id).await?.ok_or_else(|| not_found(id))?;
         self.resume(&mut slot, record, Wish::revive(), None).await
     }
@@ -134,8 +133,7 @@ impl SandboxAgent {
                 "an SDK without a holder's name holds no sessions; set one to take over",
             ));
         }
-        let slot = self.slot(id)?;
-        let mut slot = slot.lock().await;
+        let mut slot = self.enter(id).await?;
         let record = self.known(&slot, id).await?.ok_or_else(|| not_found(id))?;
         let wish = Wish { claim: Claim::TakeOver, ..Wish::revive() };
         self.resume(&mut slot, record, wish, None).await
@@ -154,7 +152,7 @@ impl SandboxAgent {
     /// [`resume_or_create_session`](Self::resume_or_create_session), and says how the session came to be open.
     pub async fn resume_or_create(&self, request: SessionRequest) -> Result<Opened> {
         request.check()?;
-        let mut slot = self.slot(&request.id)?.lock_owned().await;
+        let mut slot = self.enter(&request.id).await?;
         match self.known(&slot, &request.id).await? {
             Some(record) if record.agent != request.agent => Err(Error::invalid(format!(
                 "session {:?} belongs to agent {:?}, not {:?}; resume it with that agent, or choose another id",
@@ -241,6 +239,7 @@ impl SandboxAgent {
         let is_there = record.is_some() || !page.items.is_empty();
         if is_there && events_ours && record_ours {
             let driver = store.driver();
+            let _removed = core.store_no_record().await;
             store.call(|| driver.delete_session(&core.id)).await?;
         }
         Ok(())
@@ -261,11 +260,14 @@ impl SandboxAgent {
         let core = match open(slot) {
             Some(core) => {
                 core.hold(wish.claim).await?;
+                let provisional = core.provisionally();
                 core.change_record(|kept| kept.session_init = record.session_init).await?;
                 if let Some(policy) = policy {
                     core.set_policy(policy);
                 }
-                core
+                let opened = self.handle(core).open(wish).await;
+                provisional.settled();
+                return opened;
             }
             None => {
                 replace(slot);
@@ -300,6 +302,16 @@ impl SandboxAgent {
         let driver = store.driver();
         let record = store.call(|| driver.get_session(id)).await?;
         record.map(readable).transpose()
+    }
+
+    /// The session's slot, for whoever opens or ends it: without one that another SDK took over or deleted.
+    async fn enter(&self, id: &str) -> Result<OwnedMutexGuard<Option<Arc<SessionCore>>>> {
+        let mut slot = self.slot(id)?.lock_owned().await;
+        match open(&slot) {
+            Some(core) if !core.was_lost().await => {}
+            _ => replace(&mut slot),
+        }
+        Ok(slot)
     }
 
     fn slot(&self, id: &str) -> Result<Slot> {

@@ -23,7 +23,7 @@ impl SandboxAgent {
     /// [`Limits::store`](crate::Limits::store) for each of the store's calls, and before that by a call that
     /// is opening the session. Dropping the call does not take it back.
     pub async fn destroy_session(&self, id: &str) -> Result<()> {
-        let mut slot = self.slot(id)?.lock_owned().await;
+        let mut slot = self.enter(id).await?;
         let core = self.core(&mut slot, id).await?.ok_or_else(|| not_found(id))?;
         self.apart(async move {
             core.hold(Claim::Free).await?;
@@ -43,7 +43,7 @@ impl SandboxAgent {
     /// nothing more. Fails with [`Held`](crate::ErrorKind::Held) where another SDK holds the session, and as
     /// [`close`](Self::close). Bounded as [`destroy_session`](Self::destroy_session).
     pub async fn close_session(&self, id: &str) -> Result<()> {
-        let mut slot = self.slot(id)?.lock_owned().await;
+        let mut slot = self.enter(id).await?;
         let Some(core) = self.core(&mut slot, id).await? else { return Ok(()) };
         self.apart(async move {
             core.hold(Claim::Free).await?;
@@ -78,7 +78,7 @@ impl SandboxAgent {
     /// What another SDK took over, or deleted, is that one's, and no error.
     ///
     /// Bounded by 3 s for the processes, 3 s more for sessions that are being opened, and
-    /// [`Limits::store`](crate::Limits::store) for the store, three times that where sessions are held. Whatever still runs ends
+    /// [`Limits::store`](crate::Limits::store) for the store, four times that where sessions are held. Whatever still runs ends
     /// with [`Closed`](crate::ErrorKind::Closed), and so does every later call that needs a session, also when this one failed.
     /// Dropping the call leaves what was not reached to [`detach`](Self::detach).
     pub async fn close(&self) -> Result<()> {

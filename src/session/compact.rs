@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sandbox_agent_persist::{ListEventsRequest, PersistError, PersistErrorKind, SessionEvent};
 
 use super::core::SessionCore;
-use super::fold::Folder;
+use super::fold::{Folded, Folder};
 use super::store::Store;
 use crate::error::Result;
 
@@ -62,8 +62,6 @@ pub(crate) async fn compact(store: &Store, session_id: &str, after: u64, last: u
     let mut done = Compaction::default();
     let mut folder = Folder::default();
     let (mut after, mut page_size) = (after, FIRST_PAGE);
-    // What the events of the run that is being collected take; they end where its folded event does.
-    let mut sizes: Vec<(u64, usize)> = Vec::new();
     loop {
         let request = ListEventsRequest::new(session_id)
             .after_index(after)
@@ -81,14 +79,13 @@ pub(crate) async fn compact(store: &Store, session_id: &str, after: u64, last: u
         page_size = (PAGE_BYTES / (bytes / page.items.len().max(1) + 1)).clamp(1, PAGE).min(2 * page_size);
         for event in page.items {
             after = event.event_index;
-            sizes.push((event.event_index, event.payload.get().len()));
             if let Some(folded) = folder.add(event) {
-                fold(store, session_id, folded, &mut sizes, &mut done).await?;
+                fold(store, session_id, folded, &mut done).await?;
             }
         }
         if page.next_cursor.is_none() {
             if let Some(folded) = folder.finish() {
-                fold(store, session_id, folded, &mut sizes, &mut done).await?;
+                fold(store, session_id, folded, &mut done).await?;
             }
             return Ok(done);
         }
@@ -99,14 +96,11 @@ pub(crate) async fn compact(store: &Store, session_id: &str, after: u64, last: u
 async fn fold(
     store: &Store,
     session_id: &str,
-    folded: SessionEvent,
-    sizes: &mut Vec<(u64, usize)>,
+    Folded { event: folded, bytes: before }: Folded,
     done: &mut Compaction,
 ) -> Result<()> {
     let driver = store.driver();
     let run = folded.indexes();
-    let before: usize = sizes.iter().filter(|(index, _)| run.contains(index)).map(|(_, size)| size).sum();
-    sizes.retain(|(index, _)| index > run.end());
     let after = folded.payload.get().len();
     if before <= after {
         return Ok(());

@@ -172,7 +172,7 @@ impl SessionCore {
             if running.await.is_err() {
                 ended.tail.end(End::Failed(Error::protocol("the session's runner panicked")));
                 ended.end();
-                ended.queue.close();
+                ended.queue.close(&ended.end_error());
             }
             ended.drained.cancel();
         });
@@ -189,6 +189,11 @@ impl SessionCore {
         self.refresh().await?;
         self.amend(change);
         self.write().await
+    }
+
+    /// As long as this lives, no record is stored: for whoever removes it.
+    pub(crate) async fn store_no_record(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.storing.lock().await
     }
 
     /// Changes the record in memory; it is stored with the next change at the latest.
@@ -359,5 +364,16 @@ pub(super) fn deleted(id: &str) -> Error {
 async fn last_index(store: &Store, session_id: &str) -> Result<u64> {
     let request = ListEventsRequest::new(session_id).descending().limit(1);
     let page = store.list_events(&request).await?;
-    Ok(page.items.first().map_or(0, |event| event.event_index))
+    if let Some(newest) = page.items.first() {
+        return Ok(newest.event_index);
+    }
+    // All that there was may have been evicted.
+    let oldest = store.list_events(&ListEventsRequest::new(session_id).after_index(0).limit(1)).await;
+    match oldest {
+        Ok(page) => Ok(page.items.first().map_or(0, |event| event.event_index)),
+        Err(error) => match error.kind() {
+            PersistErrorKind::Evicted { to, .. } => Ok(to),
+            _ => Err(error.into()),
+        },
+    }
 }

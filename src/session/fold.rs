@@ -9,6 +9,8 @@ use super::ids;
 const MARK: &str = "sandboxAgent/folded";
 /// A folded event has no more text, so that whoever reads it needs little memory.
 const MAX_TEXT: usize = 1024 * 1024;
+/// Nor has it more chunks, which may have no text.
+const MAX_CHUNKS: usize = 16 * 1024;
 
 /// Collects events into runs that can be folded.
 #[derive(Debug, Default)]
@@ -27,11 +29,21 @@ struct Run {
     envelope: Value,
     text: String,
     lengths: Vec<usize>,
+    /// What their payloads take.
+    bytes: usize,
+}
+
+/// One event for a run.
+#[derive(Debug)]
+pub(super) struct Folded {
+    pub(super) event: SessionEvent,
+    /// What the payloads of the run take.
+    pub(super) bytes: usize,
 }
 
 impl Folder {
     /// Takes the next event; gives the run that ended before it, folded.
-    pub(super) fn add(&mut self, event: SessionEvent) -> Option<SessionEvent> {
+    pub(super) fn add(&mut self, event: SessionEvent) -> Option<Folded> {
         let Some(chunk) = Run::begin(event) else { return self.finish() };
         match &mut self.run {
             Some(run) if run.goes_on_with(&chunk) => {
@@ -43,7 +55,7 @@ impl Folder {
     }
 
     /// The last run.
-    pub(super) fn finish(&mut self) -> Option<SessionEvent> {
+    pub(super) fn finish(&mut self) -> Option<Folded> {
         self.run.take().and_then(Run::fold)
     }
 }
@@ -67,6 +79,7 @@ impl Run {
         let lengths = vec![text.len()];
         Some(Self {
             first: event.clone(),
+            bytes: event.payload.get().len(),
             last: event,
             sse: (*span.start(), *span.end()),
             envelope,
@@ -80,18 +93,20 @@ impl Run {
             && self.sse.1 + 1 == next.sse.0
             && self.last.connection_id == next.first.connection_id
             && self.text.len() + next.text.len() <= MAX_TEXT
+            && self.lengths.len() < MAX_CHUNKS
             && self.envelope == next.envelope
     }
 
     fn add(&mut self, next: Self) {
         self.text.push_str(&next.text);
         self.lengths.extend(next.lengths);
+        self.bytes += next.bytes;
         self.last = next.last;
         self.sse.1 = next.sse.1;
     }
 
     /// One event for all of them; `None` where there is but one.
-    fn fold(mut self) -> Option<SessionEvent> {
+    fn fold(mut self) -> Option<Folded> {
         if self.lengths.len() < 2 {
             return None;
         }
@@ -107,7 +122,7 @@ impl Run {
             last.sender,
             payload,
         );
-        Some(folded.standing_from(self.first.event_index))
+        Some(Folded { event: folded.standing_from(self.first.event_index), bytes: self.bytes })
     }
 }
 

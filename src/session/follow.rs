@@ -34,13 +34,15 @@ impl SessionCore {
 async fn run(core: Arc<SessionCore>) {
     let mut state = core.state.watch();
     let mut waits = delays().build();
+    // Of what was evicted meanwhile the tail never hears.
+    let mut seen = 0;
     loop {
         // The state is the core's, so that this can't fail.
         let dormant = state.wait_for(|state| *state == SessionState::Dormant);
         if core.stop.run_until_cancelled(dormant).await.is_none() {
             return;
         }
-        let after = core.tail.last();
+        let after = core.tail.last().max(seen);
         let told = tokio::select! {
             told = changed(&core, after) => told,
             () = sleep(LOOK) => Ok(after),
@@ -51,12 +53,14 @@ async fn run(core: Arc<SessionCore>) {
             Ok(last) => {
                 waits = delays().build();
                 if let Err(error) = core.check_same().await {
-                    core.recorder.record(Entry { draft: None, then: Then::Fail(error) });
+                    core.fail(error);
                     return;
                 }
                 core.recorder.record(Entry { draft: None, then: Then::CatchUp(last) });
-                let mut mark = core.tail.watch();
-                let _ = mark.wait_for(|mark| mark.last >= last || mark.end.is_some()).await;
+                if core.recorder.barrier().await.is_err() {
+                    return;
+                }
+                seen = last;
             }
             Err(error) => {
                 tracing::debug!(session = %core.id, %error, "the store did not tell of new events; asking again");
@@ -68,7 +72,7 @@ async fn run(core: Arc<SessionCore>) {
 
 impl SessionCore {
     /// An error when the store has another session under the id, or none, than when this one was read.
-    async fn check_same(&self) -> Result<()> {
+    pub(super) async fn check_same(&self) -> Result<()> {
         let driver = self.store.driver();
         let Ok(stored) = self.store.call(|| driver.get_session(&self.id)).await else {
             // Nobody knows; reading says what is wrong with the store.

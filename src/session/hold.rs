@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandbox_agent_persist::{Acquired, Lease};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +30,8 @@ pub(crate) enum Claim {
 #[derive(Debug, Default)]
 pub(crate) struct Hold {
     held: tokio::sync::Mutex<Option<Held>>,
+    /// Read by those who still have something to write of a process on which no session came about.
+    notes: Arc<RwLock<()>>,
 }
 
 #[derive(Clone, Debug)]
@@ -45,9 +48,10 @@ impl SessionCore {
     pub(crate) async fn hold(self: &Arc<Self>, claim: Claim) -> Result<()> {
         let Some(holder) = self.holder.as_deref() else { return self.check_held().await };
         let mut held = self.hold.held.lock().await;
-        if held.is_some() {
+        if held.as_ref().is_some_and(|ours| !ours.given_up.is_cancelled()) {
             return Ok(());
         }
+        self.end_hold(&mut held).await;
         if self.is_ended() {
             return Err(self.end_error());
         }
@@ -73,12 +77,66 @@ impl SessionCore {
     /// Lets go of a session that could not be opened, so that others may try.
     pub(super) async fn give_up_hold(&self) {
         let mut held = self.hold.held.lock().await;
+        if held.is_none() {
+            return;
+        }
+        // What is written carries the lease, and so comes before its end.
+        drop(self.hold.notes.write().await);
+        let _ = self.recorder.barrier().await;
+        self.end_hold(&mut held).await;
+    }
+
+    async fn end_hold(&self, held: &mut Option<Held>) {
         if let Some(ours) = held.as_ref() {
             ours.given_up.cancel();
             ours.released.cancelled().await;
             self.store.unfence();
             *held = None;
         }
+    }
+
+    /// The same, where it is not open now; bounded by a call that is opening it.
+    async fn give_up_unless_live(&self) {
+        let live = self.live.lock().await;
+        if live.as_ref().is_none_or(|live| live.link.is_dead()) {
+            self.give_up_hold().await;
+        }
+    }
+
+    /// The session is let go of unless it is opened, also when the call that held it is dropped.
+    pub(crate) fn provisionally(self: &Arc<Self>) -> Provisional {
+        Provisional(Some(self.clone()))
+    }
+
+    /// As long as this lives, something is still to be written before the session may be let go of.
+    pub(super) fn writes_yet(&self) -> Option<OwnedRwLockReadGuard<()>> {
+        self.hold.notes.clone().try_read_owned().ok()
+    }
+
+    /// Whether another SDK took the session over or deleted it, be it that this one has yet to learn of it.
+    /// Then it ends here.
+    pub(crate) async fn was_lost(&self) -> bool {
+        let why = match self.check_same().await {
+            Ok(()) => self.overtaken().await,
+            Err(error) => Some(error),
+        };
+        let lost = why.is_some();
+        if let Some(why) = why {
+            self.fail(why);
+        }
+        lost
+    }
+
+    async fn overtaken(&self) -> Option<Error> {
+        let held = self.hold.held.lock().await;
+        let ours = held.as_ref().filter(|ours| !ours.given_up.is_cancelled())?;
+        self.renew(&ours.lease).await.err().filter(Error::is_fenced)
+    }
+
+    /// Somebody else has the session, or nobody: nothing more is recorded here.
+    pub(super) fn fail(&self, error: Error) {
+        tracing::warn!(session = %self.id, %error, "the session ends here");
+        self.recorder.record(Entry { draft: None, then: Then::Fail(error) });
     }
 
     /// An error that says who holds the session, where that is somebody else.
@@ -128,6 +186,25 @@ impl SessionCore {
     }
 }
 
+/// See [`SessionCore::provisionally`].
+#[must_use = "dropped, it lets go of the session"]
+pub(crate) struct Provisional(Option<Arc<SessionCore>>);
+
+impl Provisional {
+    /// The session is open, or let go of.
+    pub(crate) fn settled(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Provisional {
+    fn drop(&mut self) {
+        if let Some(core) = self.0.take() {
+            core.runtime.clone().spawn(async move { core.give_up_unless_live().await });
+        }
+    }
+}
+
 /// Renews the lease until the session ends, and gives it up then.
 async fn keep(core: Arc<SessionCore>, held: Held) {
     let pause = (core.limits.lease / RENEWALS).max(SHORTEST);
@@ -140,8 +217,7 @@ async fn keep(core: Arc<SessionCore>, held: Held) {
         match core.renew(&held.lease).await {
             Ok(_) => {}
             Err(error) if error.is_fenced() => {
-                tracing::warn!(session = %core.id, "another SDK took the session over");
-                core.recorder.record(Entry { draft: None, then: Then::Fail(error) });
+                core.fail(error);
                 break;
             }
             Err(error) => {

@@ -47,11 +47,14 @@ impl SessionCore {
         *live = None;
         let _opening = Opening::begin(self);
         self.hold(wish.claim).await?;
+        let provisional = self.provisionally();
         let ready = self.open_held(&wish).await;
         let Ok(ready) = ready else {
             self.give_up_hold().await;
+            provisional.settled();
             return ready;
         };
+        provisional.settled();
         self.count(ready.outcome);
         *live = Some(ready.live.clone());
         Ok(ready)
@@ -199,8 +202,12 @@ struct Abandon(Option<(Arc<SessionCore>, Arc<Link>)>);
 impl Drop for Abandon {
     fn drop(&mut self) {
         if let Some((core, link)) = self.0.take() {
+            let writes = core.writes_yet();
             core.runtime.clone().spawn(async move {
-                core.end_process(&link, &Error::closed(), "abandoned").await;
+                link.bury(&Error::closed());
+                core.note_end_of(&link, "abandoned").await;
+                drop(writes);
+                link.delete().await;
             });
         }
     }

@@ -40,7 +40,12 @@ impl SessionCore {
             payload: outbound.payload.clone(),
             permit: None,
         };
-        Ok(self.recorder.store(draft).await?.map(|event| event.event_index))
+        let stored = self.recorder.store(draft).await.map_err(|error| match error.kind() {
+            // Nothing is recorded any more, which has a reason.
+            ErrorKind::Closed => self.end_error().with_delivery(Delivery::NotSent),
+            _ => error,
+        });
+        Ok(stored?.map(|event| event.event_index))
     }
 
     /// Sends a request and waits for its answer, within the limit for requests.
@@ -63,7 +68,7 @@ impl SessionCore {
             match self.stop.run_until_cancelled(timeout(self.limits.request, answer)).await {
                 Some(Ok(Ok(answer))) => answer,
                 Some(Err(_)) => Err(timed_out(method, self.limits.request)),
-                Some(Ok(Err(_))) | None => Err(Error::closed().with_delivery(Delivery::Unknown)),
+                Some(Ok(Err(_))) | None => Err(self.end_error().with_delivery(Delivery::Unknown)),
             }
         };
         asked.instrument(span).await
@@ -99,28 +104,46 @@ impl SessionCore {
         self.note_as(server_id, ids::outbound(server_id), method, params).await;
     }
 
-    async fn note_as(&self, server_id: &str, id: String, method: &str, params: Value) {
-        if let Ok(outbound) = Outbound::notification(method, params)
-            && let Err(error) = self.store_as(server_id, id, &outbound).await
-        {
+    /// Whether it is in the record.
+    async fn note_as(&self, server_id: &str, id: String, method: &str, params: Value) -> bool {
+        let Ok(outbound) = Outbound::notification(method, params) else { return false };
+        let stored = self.store_as(server_id, id, &outbound).await;
+        if let Err(error) = &stored {
             tracing::debug!(session = %self.id, %error, method, "could not be recorded");
         }
+        stored.is_ok()
     }
 
-    /// Ends a process of ours, and records how far it was heard. Bounded by 3 s.
+    /// Ends a process of ours, and records how far it was heard. Bounded by 3 s, and where that can't be
+    /// recorded by one call of the store more.
     pub(crate) async fn end_process(&self, link: &Link, error: &Error, reason: &str) {
         // Buried first: a call in flight would keep the process alive, and nothing more is read of it.
         link.bury(error);
-        self.note_end_of(link, reason).await;
-        link.delete().await;
+        match self.sign_off(link, reason).await {
+            Ok(true) => link.delete().await,
+            Ok(false) => {}
+            Err(error) => {
+                let (session, server) = (&self.id, &link.server_id);
+                tracing::warn!(%session, %server, %error, "an agent process goes on: it may be another SDK's by now");
+            }
+        }
     }
 
-    /// Records that a process of ours was ended, and how far it was heard.
-    pub(crate) async fn note_end_of(&self, link: &Link, reason: &str) {
+    /// Records that a process of ours was ended, and how far it was heard. Whether that is recorded now.
+    pub(crate) async fn note_end_of(&self, link: &Link, reason: &str) -> bool {
         let (server_id, last) = (&link.server_id, link.done());
         let params = json!({ "serverId": server_id, "lastEventId": last, "reason": reason });
         let note = self.note_as(server_id, ids::ended(server_id), envelope::PROCESS_ENDED, params);
-        let _ = timeout(NOTE, note).await;
+        timeout(NOTE, note).await.unwrap_or(false)
+    }
+
+    /// Records that a process of ours is ended, before it is. Whether it may be: whoever takes the session over
+    /// behind the note leaves the process alone, and without it they may be at it by now, or nobody knows.
+    pub(super) async fn sign_off(&self, link: &Link, reason: &str) -> Result<bool> {
+        if self.note_end_of(link, reason).await {
+            return Ok(true);
+        }
+        self.may_end_process().await
     }
 
     /// Answers "cancelled" to every permission request that nobody answered.

@@ -230,14 +230,19 @@ impl Queue {
         self.turns().current().cloned()
     }
 
-    /// Takes no more, and lets go of what waits.
-    pub(super) fn close(&self) {
+    /// Takes no more, and lets go of what waits: that is told why.
+    pub(super) fn close(&self, why: &Error) {
         let mut turns = self.turns();
         turns.closed = true;
-        let left = (std::mem::take(&mut turns.waiting), turns.adopted.take());
-        // They tell whoever waits for them, who may ask for the queue.
+        let (waiting, adopted) = (std::mem::take(&mut turns.waiting), turns.adopted.take());
+        // Whoever is told may ask for the queue.
         drop(turns);
-        drop(left);
+        for job in waiting {
+            job.ticket.end(0, Err(why.clone().with_delivery(job.delivery())));
+        }
+        if let Some(adopted) = adopted {
+            adopted.ticket.end(0, Err(why.clone().with_delivery(Delivery::Unknown)));
+        }
     }
 
     /// Nothing panics while it holds the lock, and each field is whole at every step.
@@ -300,11 +305,11 @@ mod tests {
             };
             let queue = Queue::new(1);
             if closed_first {
-                queue.close();
+                queue.close(&Error::closed());
             }
             queue.adopt(Box::new(adopted));
             assert_eq!(ticket.waits(), !closed_first);
-            queue.close();
+            queue.close(&Error::closed());
             let outcome = ticket.progress.borrow().outcome.clone().unwrap();
             assert_eq!(outcome.result.unwrap_err().delivery(), Some(Delivery::Unknown));
         }

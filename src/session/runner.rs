@@ -30,7 +30,7 @@ pub(crate) async fn run(core: Arc<SessionCore>) {
             Next::Job(job) => run_job(&core, job).await,
         }
     }
-    core.queue.close();
+    core.queue.close(&core.end_error());
 }
 
 /// Shows that the turn is over before whoever waits for it is told.

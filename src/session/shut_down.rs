@@ -33,34 +33,30 @@ impl SessionCore {
         // Also of a session whose store failed: its process lives.
         let lives = |link: &Arc<Link>| !link.death().is_some_and(|error| error.is_agent_gone());
         let link = self.link().filter(|link| kill && lives(link));
-        let (link, process) = match link {
-            None => (None, Ok(())),
-            Some(link) => match self.may_end_process().await {
-                Ok(may) => (may.then_some(link), Ok(())),
-                Err(error) => (None, Err(self.goes_on(error))),
-            },
+        let mut ours = match &link {
+            Some(_) => self.may_end_process().await,
+            None => Ok(false),
         };
-        self.queue.close();
-        if let Some(link) = &link {
+        self.queue.close(&self.end_error());
+        if let (Some(link), Ok(true)) = (&link, &ours) {
             link.bury(&self.end_error());
+            // While the session is held still: its end lets go of it.
+            ours = self.sign_off(link, "closed").await;
         }
         let end = async {
-            if let Some(link) = &link {
-                self.note_end_of(link, "closed").await;
-            }
             self.stop.cancel();
             let mut mark = self.tail.watch();
             let ended = mark.wait_for(|mark| mark.end.is_some());
             let _ = timeout(self.limits.store, ended).await;
         };
         let delete = async {
-            if let Some(link) = &link {
+            if let (Some(link), Ok(true)) = (&link, &ours) {
                 link.delete().await;
             }
         };
         futures::join!(end, delete);
         self.let_go().await;
-        Parted { process, stored: self.all_stored() }
+        Parted { process: ours.map(drop).map_err(|error| self.goes_on(error)), stored: self.all_stored() }
     }
 
     fn all_stored(&self) -> Result<()> {

@@ -230,7 +230,7 @@ mod tests {
             assert!(folder.add(chunk(index)).is_none());
         }
         let tail = Tail::new(0, 1 << 20);
-        tail.publish(vec![Arc::new(chunk(1)), Arc::new(folder.finish().unwrap()), Arc::new(chunk(6))]);
+        tail.publish(vec![Arc::new(chunk(1)), Arc::new(folder.finish().unwrap().event), Arc::new(chunk(6))]);
         for (index, first) in [(0, 1), (1, 2), (2, 3), (4, 5), (5, 6)] {
             let read = tail.after(index).unwrap();
             assert_eq!(read.front().unwrap().first_index(), first);

@@ -8,11 +8,13 @@ use sandbox_agent_sdk::{
     ErrorKind, From, ListEventsRequest, ListSessionsRequest, MemorySessionPersistDriver, SandboxAgent,
     SessionPersistDriver, SessionState,
 };
+use serde_json::json;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
-use crate::support::store::{GatedStore, Operation};
-use crate::support::{begun, request};
-use crate::{PATIENCE, eventually, first, limits, sandbox, sdk_on};
+use crate::support::store::{GatedStore, Moment, Operation};
+use crate::support::{begun, request, session_update};
+use crate::{MOMENT, PATIENCE, eventually, first, limits, sandbox, sdk_on, server};
 
 const TITLED: &str = r#"notify session/update {"update":{"sessionUpdate":"session_info_update","title":"Mend the login"}}; say done"#;
 
@@ -141,4 +143,67 @@ async fn a_session_is_idle_once_its_turn_is_over() {
     timeout(PATIENCE, noting.reached()).await.unwrap();
     assert_eq!(*session.state().borrow(), SessionState::Idle);
     assert!(session.running_turn().is_none());
+}
+
+#[tokio::test]
+async fn a_record_that_is_being_stored_does_not_outlive_its_session() {
+    let sandbox = sandbox().await;
+    let driver = MemorySessionPersistDriver::new();
+    let gated = Arc::new(GatedStore::over(&driver));
+    let sdk = sdk_on(&sandbox, gated.clone(), limits()).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    let heard = CancellationToken::new();
+    let (reached, deleted) = (heard.clone(), CancellationToken::new());
+    gated.gate(move |moment, operation| {
+        let (reached, deleted) = (reached.clone(), deleted.clone());
+        async move {
+            match (moment, operation) {
+                // Until the deletion waits for what was heard.
+                (Moment::Before, Operation::Insert) => {
+                    reached.cancel();
+                    tokio::time::sleep(MOMENT).await;
+                }
+                (Moment::Before, Operation::UpdateSession) => {
+                    let _ = timeout(4 * MOMENT, deleted.cancelled()).await;
+                }
+                (Moment::After, Operation::DeleteSession) => deleted.cancel(),
+                _ => {}
+            }
+            Ok(())
+        }
+    });
+    let titled = session_update(json!({"sessionUpdate": "session_info_update", "title": "Mend the login"}));
+    sandbox.faults().agent_writes(&server(&session), &titled).unwrap();
+    heard.cancelled().await;
+    sdk.delete_session("one").await.unwrap();
+    assert!(driver.get_session("one").await.unwrap().is_none());
+    // The other one has been through, whatever came first.
+    tokio::time::sleep(4 * MOMENT).await;
+    assert!(driver.get_session("one").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_session_that_was_deleted_elsewhere_can_be_made_anew_and_deleted_again() {
+    let sandbox = sandbox().await;
+    let (driver, one, _session) = first(&sandbox).await;
+    let two = sdk_on(&sandbox, driver.clone(), limits()).await;
+    two.resume_session("one").await.unwrap();
+    one.delete_session("one").await.unwrap();
+    two.resume_or_create_session(request("one")).await.unwrap().prompt("say hello").await.unwrap();
+    two.detach_session("one").await.unwrap();
+    let _dormant = two.get_session("one").await.unwrap().unwrap();
+    one.delete_session("one").await.unwrap();
+    let session = two.create_session(request("one")).await.unwrap();
+    session.prompt("say hello").await.unwrap();
+
+    // And where it is another one by now.
+    one.delete_session("one").await.unwrap();
+    let again = one.create_session(request("one")).await.unwrap();
+    let opened = two.resume_session("one").await.unwrap();
+    opened.session.prompt("say again").await.unwrap();
+    eventually("both have it", async || again.last_index() == opened.session.last_index()).await;
+
+    one.delete_session("one").await.unwrap();
+    two.delete_session("one").await.unwrap();
+    assert_eq!(sandbox.servers().len(), 0);
 }

@@ -1,6 +1,8 @@
 //! Reading what another SDK writes, while it writes it.
 
 use futures::{FutureExt, StreamExt};
+use sandbox_agent_persist_memory::MemoryOptions;
+use sandbox_agent_sdk::persist::SessionUpkeep;
 use sandbox_agent_sdk::{
     Error, ErrorKind, From, MemorySessionPersistDriver, SessionPersistDriver, SessionState,
 };
@@ -90,6 +92,30 @@ async fn following_ends_with_the_sdk() -> Result<(), Error> {
     two.close().await?;
     assert!(timeout(PATIENCE, seen.next()).await.unwrap().is_none());
     Ok(())
+}
+
+#[tokio::test]
+async fn a_reader_elsewhere_goes_on_when_all_that_there_was_is_evicted() {
+    let sandbox = sandbox().await;
+    let options = MemoryOptions::new().max_bytes(100 * 1024);
+    let driver = MemorySessionPersistDriver::with_options(options);
+    let one = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let session = one.create_session(request("one")).await.unwrap();
+    session.prompt("say past").await.unwrap();
+    let large = one.create_session(request("large")).await.unwrap();
+    for _ in 0..2 {
+        large.prompt("big 60000").await.unwrap();
+    }
+    assert_eq!(driver.usage("one").await.unwrap().events, 0);
+
+    let two = sdk_on(&sandbox, driver, limits()).await;
+    let elsewhere = two.get_session("one").await.unwrap().unwrap();
+    assert_eq!(elsewhere.last_index(), session.last_index());
+    let mut seen = elsewhere.events(From::Now);
+    assert!(seen.next().now_or_never().is_none());
+    session.prompt("say more").await.unwrap();
+    let first = timeout(PATIENCE, seen.next()).await.unwrap().unwrap().unwrap();
+    assert!(first.payload.get().contains("session/prompt"));
 }
 
 #[tokio::test]

@@ -1,12 +1,14 @@
 //! SDKs that hold their sessions: one drives, the others watch, and the right to drive goes on.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::ready;
 use sandbox_agent_persist_rivet_json::{RivetJsonOptions, RivetJsonSessionPersistDriver};
 use sandbox_agent_sdk::acp_schema::StopReason;
-use sandbox_agent_sdk::persist::PersistErrorKind;
+use sandbox_agent_sdk::persist::{PersistError, PersistErrorKind};
 use sandbox_agent_sdk::{
     Delivery, ErrorKind, From, Limits, MemorySessionPersistDriver, PermissionReply, ResumeOutcome,
     SandboxAgent, SessionPersistDriver, SessionState,
@@ -16,13 +18,13 @@ use tokio::time::timeout;
 
 use crate::support::store::{GatedStore, Operation};
 use crate::support::{assert_sound, begun, recorded, request, said};
-use crate::{PATIENCE, eventually, limits, sandbox, server};
+use crate::{PATIENCE, eventually, limits, sandbox, sdk_on, server};
 
 async fn node(sandbox: &Sandbox, driver: impl SessionPersistDriver, name: &str) -> SandboxAgent {
     node_within(sandbox, driver, name, limits()).await
 }
 
-async fn node_within(
+pub async fn node_within(
     sandbox: &Sandbox,
     driver: impl SessionPersistDriver,
     name: &str,
@@ -32,7 +34,7 @@ async fn node_within(
     builder.connect().await.unwrap()
 }
 
-fn held_by(name: &str) -> ErrorKind {
+pub fn held_by(name: &str) -> ErrorKind {
     ErrorKind::Held { holder: name.to_owned() }
 }
 
@@ -222,6 +224,34 @@ async fn close_says_when_a_process_goes_on_because_nobody_knows_whose_it_is() {
     // The way out that it names.
     driver.open();
     node(&sandbox, driver, "a").await.close_session("one").await.unwrap();
+    assert!(!sandbox.servers().contains(&process));
+}
+
+#[tokio::test]
+async fn a_process_whose_end_can_t_be_noted_goes_on_where_nobody_knows_whose_it_is_by_then() {
+    let sandbox = sandbox().await;
+    let driver = Arc::new(GatedStore::leasing());
+    let sdk = sdk_on(&sandbox, driver.clone(), limits()).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    let process = server(&session);
+    let down = Arc::new(AtomicBool::new(false));
+    driver.gate(move |_, operation| {
+        let fails = match operation {
+            Operation::Insert => {
+                down.store(true, Ordering::SeqCst);
+                true
+            }
+            Operation::Lease => down.load(Ordering::SeqCst),
+            _ => false,
+        };
+        ready(if fails { Err(PersistError::new(PersistErrorKind::Other, "down")) } else { Ok(()) })
+    });
+    let error = sdk.close_session("one").await.unwrap_err();
+    assert!(error.to_string().contains("\"one\" goes on"), "{error}");
+    assert!(sandbox.servers().contains(&process));
+
+    driver.open();
+    sdk.close_session("one").await.unwrap();
     assert!(!sandbox.servers().contains(&process));
 }
 

@@ -14,6 +14,7 @@ mod delivery;
 mod events;
 mod follow;
 mod foreign;
+mod handover;
 mod held;
 mod ids;
 mod lifecycle;

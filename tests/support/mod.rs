@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod leases;
 pub mod store;
 
 use std::collections::HashSet;

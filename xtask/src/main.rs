@@ -14,10 +14,12 @@ use crate::postgres::PostgresOptions;
 use crate::workspace::Workspace;
 
 mod bench;
+mod browser;
 mod chaos;
 mod command;
 mod crash;
 mod crates;
+mod debian;
 mod engine;
 mod examples;
 mod fuzz;

@@ -10,7 +10,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::postgres::Postgres;
 use crate::workspace::{TESTKIT, Workspace};
-use crate::{chaos, command, engine, examples, fuzz, peer, server, trees};
+use crate::{browser, chaos, command, engine, examples, fuzz, peer, server, trees};
 
 /// A part makes what it needs by itself, so any of them can run alone.
 struct Part {
@@ -19,7 +19,7 @@ struct Part {
     run: fn(&Workspace) -> Result<()>,
 }
 
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     Part { name: "server", what: "install the real server from npm", run: install_server },
     Part { name: "agent", what: "build the scripted agent that the server runs", run: build_agent },
     Part { name: "tests", what: "every test of the workspace, ignored ones too", run: tests },
@@ -27,11 +27,8 @@ const PARTS: [Part; 9] = [
     Part { name: "examples", what: "every example, against the real server", run: examples::run },
     Part { name: "chaos", what: "20 seeds of faults, on the real server", run: chaos::gate },
     Part { name: "fuzz", what: "every fuzz target, 10 s each", run: fuzz::part },
-    Part {
-        name: "actors",
-        what: "the packages and examples for actors, in the real engine",
-        run: engine::part,
-    },
+    Part { name: "actors", what: "packages and examples for actors, in the real engine", run: engine::part },
+    Part { name: "browser", what: "the page for many people, in Chromium", run: browser::part },
     Part { name: "trees", what: "what each package may depend on", run: trees::run },
 ];
 

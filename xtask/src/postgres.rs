@@ -12,7 +12,8 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use tempfile::TempDir;
 
-use crate::command;
+use crate::debian::{is_root, number};
+use crate::{command, debian};
 
 /// Where Debian and its kin put each version.
 const VERSIONS: &str = "/usr/lib/postgresql";
@@ -127,14 +128,7 @@ fn programs() -> Result<PathBuf> {
     if let Some(folder) = installed() {
         return Ok(folder);
     }
-    if !is_root() || command::read(Command::new("apt-get").arg("--version")).is_err() {
-        bail!("there is no PostgreSQL server here: install one, on Debian the package `postgresql`");
-    }
-    let apt = |args: &[&str]| {
-        command::run(Command::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive"))
-    };
-    apt(&["update"])?;
-    apt(&["install", "--yes", "--no-install-recommends", "postgresql"])?;
+    debian::install("postgresql").context("there is no PostgreSQL server here")?;
     installed().context("apt-get installed `postgresql`, and its programs are nowhere")
 }
 
@@ -163,15 +157,6 @@ fn password() -> Result<String> {
         .and_then(|mut random| random.read_exact(&mut bytes))
         .context("no /dev/urandom")?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn is_root() -> bool {
-    number(&["-u"]) == Some(0)
-}
-
-fn number(args: &[&str]) -> Option<u32> {
-    let output = Command::new("id").args(args).stderr(Stdio::null()).output().ok()?;
-    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
 }
 
 /// Gives the folder and the command to an unprivileged user, if this one is root.

@@ -4,17 +4,19 @@ use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, Package};
 
 use crate::crates::{Crate, subtree, tree};
-use crate::workspace::{PERSIST, SDK, TESTKIT, Workspace};
+use crate::workspace::{MULTIPLAYER, MULTIPLAYER_AXUM, PAGE, PERSIST, SDK, TESTKIT, Workspace};
 
 /// How many crates the SDK may add to what its HTTP client brings anyway.
 const ADDED_LIMIT: usize = 30;
 const HTTP_CLIENT: &str = "reqwest";
 const HTTP_SERVER: &str = "axum";
+/// What is built on the HTTP server: tests, a host for who has that server, and an example of one.
+const HTTP_SERVER_USERS: [&str; 3] = [TESTKIT, MULTIPLAYER_AXUM, PAGE];
 /// Crates whose presence means that C is compiled or linked.
 const C_TOOLS: [&str; 6] = ["bindgen", "cc", "cmake", "nasm-rs", "pkg-config", "vcpkg"];
 
 const RULES: [fn(&Workspace) -> Result<()>; 4] =
-    [sdk_adds_little, persist_is_light, http_server_stays_in_testkit, rust_version_is_the_dependencies];
+    [sdk_adds_little, persist_is_light, http_server_comes_with_hosts_alone, rust_version_is_the_dependencies];
 
 /// Checks every rule, so that one run shows all that is broken.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
@@ -62,19 +64,27 @@ fn persist_is_light(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-fn http_server_stays_in_testkit(workspace: &Workspace) -> Result<()> {
+/// Nobody gets the HTTP server who did not ask for a host that is built on it.
+fn http_server_comes_with_hosts_alone(workspace: &Workspace) -> Result<()> {
     let every = ["--all-features", "--target", "all"];
-    let sdk = tree(workspace.root(), &[&["-p", SDK, "-e", "normal,build"][..], &every].concat())?;
-    if sdk.iter().any(|one| one.name == HTTP_SERVER) {
-        bail!("{SDK} depends on {HTTP_SERVER}, which is for tests alone");
+    for library in [SDK, MULTIPLAYER] {
+        let crates = tree(workspace.root(), &[&["-p", library, "-e", "normal,build"][..], &every].concat())?;
+        if crates.iter().any(|one| one.name == HTTP_SERVER) {
+            bail!("{library} depends on {HTTP_SERVER}, which is for {} alone", HTTP_SERVER_USERS.join(", "));
+        }
     }
     let upward = ["--workspace", "-e", "normal,build,dev", "--depth", "1", "--invert", HTTP_SERVER];
     let users = tree(workspace.root(), &[&upward[..], &every].concat())?;
-    let others: Vec<_> = users.iter().filter(|one| one.name != HTTP_SERVER && one.name != TESTKIT).collect();
+    let is_known = |name: &str| name == HTTP_SERVER || HTTP_SERVER_USERS.contains(&name);
+    let others: Vec<_> = users.iter().filter(|one| !is_known(&one.name)).collect();
     if !others.is_empty() {
-        bail!("only {TESTKIT} may depend on {HTTP_SERVER}, but these do: {}", join(others));
+        bail!(
+            "only {} may depend on {HTTP_SERVER}, but these do: {}",
+            HTTP_SERVER_USERS.join(", "),
+            join(others)
+        );
     }
-    println!("{HTTP_SERVER} is in the graph through {TESTKIT} alone");
+    println!("{HTTP_SERVER} is in the graph through {} alone", HTTP_SERVER_USERS.join(", "));
     Ok(())
 }
 

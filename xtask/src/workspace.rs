@@ -9,6 +9,12 @@ use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
 pub(crate) const SDK: &str = "sandbox-agent-sdk";
 /// The storage contract.
 pub(crate) const PERSIST: &str = "sandbox-agent-persist";
+/// Many people on one session.
+pub(crate) const MULTIPLAYER: &str = "sandbox-agent-multiplayer";
+/// Its host for who has an axum server.
+pub(crate) const MULTIPLAYER_AXUM: &str = "sandbox-agent-multiplayer-axum";
+/// The example of a page for many people.
+pub(crate) const PAGE: &str = "multiplayer_web";
 /// What stands in for the sandbox and the agent in tests.
 pub(crate) const TESTKIT: &str = "sandbox-agent-testkit";
 /// The bench programs.

@@ -128,7 +128,7 @@ mod tests {
         let numbers: Vec<_> = told.iter().map(|frame| frame["sequence"].as_u64().unwrap()).collect();
         assert_eq!(numbers, (1..=20).collect::<Vec<_>>());
         assert_eq!(told[6]["type"], "large");
-        assert_eq!(told[6]["bytes"].as_u64().unwrap(), frames[6].json().len() as u64);
+        assert_eq!(told[6]["data"]["bytes"].as_u64().unwrap(), frames[6].json().len() as u64);
         assert_eq!(told[5].to_string().len(), frames[5].json().len());
     }
 

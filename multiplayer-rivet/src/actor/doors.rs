@@ -74,13 +74,15 @@ impl Doors {
 }
 
 impl Host {
-    /// Asks the hook who this is, and remembers it.
-    pub(super) async fn let_in(&self, connection: &str, params: &[u8]) -> Result<()> {
+    /// Asks the hook who this is, and remembers it. The first one who is let in has the workspace opened:
+    /// whoever makes an actor was asked for nothing yet, and must not start a sandbox by that.
+    pub(super) async fn let_in(self: &Arc<Self>, connection: &str, params: &[u8]) -> Result<()> {
         let params: Value = match params {
             [] => Value::Null,
             params => cbor::read(params, "the connection's parameters")?,
         };
         let participant = self.authorize(&request(&self.key.id, params)).await?;
+        self.begin_opening();
         let mut inside = self.doors.inside();
         inside.known.insert(connection.to_owned(), participant);
         if inside.known.len() > FORGOTTEN {

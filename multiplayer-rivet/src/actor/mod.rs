@@ -61,8 +61,8 @@ use settings::Settings;
 /// ```
 ///
 /// # Life
-/// An actor opens its workspace when it starts, as it was: history, prompts on their way, who drives. A
-/// turn that runs goes on in the sandbox whatever becomes of the actor, and is taken up again. The actor
+/// An actor opens its workspace when somebody is let in, as it was: history, prompts on their way, who drives.
+/// A turn that runs goes on in the sandbox whatever becomes of the actor, and is taken up again. The actor
 /// stays awake while a prompt is on its way, an agent is being started, or a permission waits; with nobody
 /// connected and nothing running it sleeps after [`ActorLimits::sleep`], and its agents live on. When it is
 /// destroyed while it is awake, they are ended.

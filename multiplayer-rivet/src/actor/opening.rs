@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sandbox_agent_multiplayer::{Error, ErrorKind, Result, Workspace};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::hooks::{SharedAuthorize, SharedHook};
 use super::host::{Host, leave};
@@ -25,6 +25,8 @@ pub(super) struct Opening {
 
 #[derive(Clone, Debug)]
 enum Stage {
+    /// Nobody was let in yet, and nothing was started.
+    Unopened,
     Opening,
     Open(Workspace),
     Failed(Error, Instant),
@@ -34,7 +36,7 @@ enum Stage {
 
 impl Opening {
     pub(super) fn new() -> Self {
-        Self { stage: watch::Sender::new(Stage::Opening) }
+        Self { stage: watch::Sender::new(Stage::Unopened) }
     }
 
     /// Nothing is opened any more; gives the workspace, if there is one.
@@ -56,14 +58,18 @@ impl Opening {
         })
     }
 
-    /// Whether the caller is the one to try again.
-    fn begin_again(&self) -> bool {
+    /// Whether the caller is the one to try.
+    fn begin(&self) -> bool {
         self.stage.send_if_modified(|stage| {
-            let again = matches!(stage, Stage::Failed(_, at) if at.elapsed() >= AGAIN);
-            if again {
+            let begins = match stage {
+                Stage::Unopened => true,
+                Stage::Failed(_, at) => at.elapsed() >= AGAIN,
+                Stage::Opening | Stage::Open(_) | Stage::Over => false,
+            };
+            if begins {
                 *stage = Stage::Opening;
             }
-            again
+            begins
         })
     }
 }
@@ -77,19 +83,20 @@ impl Host {
             match stages.borrow_and_update().clone() {
                 Stage::Open(workspace) => return Ok(workspace),
                 Stage::Failed(error, at) if at.elapsed() < AGAIN => return Err(error),
-                Stage::Failed(..) | Stage::Opening => {}
+                Stage::Unopened | Stage::Failed(..) | Stage::Opening => {}
                 Stage::Over => return Err(stopping()),
             }
-            if self.opening.begin_again() {
-                self.start_opening();
-                continue;
-            }
+            self.begin_opening();
             // The sender is the host's, so that it can't be gone.
             let _ = stages.changed().await;
         }
     }
 
-    pub(super) fn start_opening(self: &Arc<Self>) {
+    /// Opens the workspace beside the caller, unless it is open, or that was tried just now.
+    pub(super) fn begin_opening(self: &Arc<Self>) {
+        if !self.opening.begin() {
+            return;
+        }
         let host = self.clone();
         // The actor would else sleep while a slow sandbox is waited for.
         let awake = self.engine.stay_awake();
@@ -160,7 +167,7 @@ impl Host {
     }
 
     /// The workspace has stopped by itself: its store failed, or somebody else runs it.
-    async fn failed(&self, workspace: Workspace, error: Error) {
+    async fn failed(self: &Arc<Self>, workspace: Workspace, error: Error) {
         tracing::error!(workspace = %self.key.id, %error, "a workspace has stopped");
         self.doors.empty_seats();
         if timeout(self.settings.actor_limits.part, leave(&workspace, false)).await.is_err() {
@@ -169,7 +176,14 @@ impl Host {
         let overtaken = matches!(error.kind(), ErrorKind::Overtaken);
         self.opening.set(Stage::Failed(error, Instant::now()));
         if overtaken {
-            self.engine.sleep();
+            return self.engine.sleep();
+        }
+        // Those who only look on call nothing, and would wait for ever.
+        tokio::select! {
+            () = sleep(AGAIN) => if self.doors.seats() > 0 {
+                self.begin_opening();
+            },
+            () = self.stop.cancelled() => {}
         }
     }
 }

@@ -39,7 +39,6 @@ pub(super) async fn run(start: ActorStart, settings: Arc<Settings>) -> anyhow::R
     });
     // Whatever way the actor ends, nothing of it goes on.
     let _stop = host.stop.clone().drop_guard();
-    host.start_opening();
     while let Some(event) = events.recv().await {
         handle(&host, event);
     }

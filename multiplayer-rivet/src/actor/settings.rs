@@ -20,7 +20,7 @@ pub struct WorkspaceKey {
     /// The key in one piece: the segments between `/`, in which `/` and `\` are escaped. It is the workspace's id.
     pub id: String,
     /// What the client that made the actor gave; `null` where that was nothing. It comes again each time that
-    /// the actor wakes.
+    /// the actor wakes. Whoever made it was not let in yet: nothing of it is proven.
     pub input: Value,
 }
 
@@ -56,7 +56,8 @@ impl From<SandboxAgentBuilder> for WorkspaceSandbox {
 }
 
 /// The sessions stay in the SDK's own store, which has to be as durable as the actor is; the actor's database
-/// has the line of frames.
+/// has the line of frames. The SDK is the workspace's from then on, which detaches it when the actor sleeps: give
+/// a new one each time.
 impl From<SandboxAgent> for WorkspaceSandbox {
     fn from(sdk: SandboxAgent) -> Self {
         Self { sdk: Sdk::Connected(sdk), session: None }

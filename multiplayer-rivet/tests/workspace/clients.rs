@@ -1,11 +1,14 @@
 //! Clients of workspaces, over the engine.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use sandbox_agent_multiplayer::{Error, ErrorKind, NewPrompt, Phase, WorkspaceClient};
 use sandbox_agent_multiplayer_rivet::{Credentials, RivetWorkspaces};
 use tokio::time::timeout;
 
 use crate::follower::{Follower, said, times_sent};
-use crate::scene::{PATIENCE, named, play, sandbox, workspaces};
+use crate::scene::{PATIENCE, counted, named, play, sandbox, workspaces};
 
 async fn error(of: impl Future<Output = Result<WorkspaceClient, Error>>) -> Error {
     timeout(PATIENCE, of).await.unwrap().unwrap_err()
@@ -15,8 +18,13 @@ async fn error(of: impl Future<Output = Result<WorkspaceClient, Error>>) -> Erro
 #[ignore = "needs the engine at RIVET_ENGINE_BIN"]
 async fn workspaces_are_found_made_and_refused() {
     let sandbox = sandbox().await;
-    play(workspaces(sandbox.url()), |actors| async move {
+    let opened = Arc::new(AtomicUsize::new(0));
+    play(counted(sandbox.url(), opened.clone()), |actors| async move {
         let workspaces = RivetWorkspaces::new(actors.url());
+        let stranger = error(workspaces.get_or_create("strange", Credentials::new(), None)).await;
+        assert_eq!(*stranger.kind(), ErrorKind::Refused, "{stranger}");
+        assert_eq!(opened.load(Ordering::Relaxed), 0, "nothing is started for somebody who is not let in");
+
         let missing = error(workspaces.get("none", named("ada"))).await;
         assert_eq!(*missing.kind(), ErrorKind::NotFound, "{missing}");
 

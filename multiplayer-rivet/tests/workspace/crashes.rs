@@ -192,3 +192,29 @@ async fn a_sandbox_that_is_away_is_named_to_whoever_calls_and_waited_for() {
     })
     .await;
 }
+
+/// The engine gives the workspace of a host that is silent to another one, and then there are two.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the engine at RIVET_ENGINE_BIN"]
+async fn a_host_that_was_frozen_and_wakes_beside_its_successor_spoils_nothing() {
+    let _turn = TURN.lock().await;
+    let scene = Scene::begin().await;
+    scene.host.freezes();
+    let next = scene.another_host();
+    for follower in [&scene.ada, &scene.bob] {
+        assert_eq!(follower.over("turn").await.phase, Phase::Done);
+    }
+    scene.host.thaws();
+    // Whatever the old one still has to write, it tries now.
+    for turn in 0..20 {
+        let id = format!("turn {turn}");
+        scene.ada.prompt(&id, "stream 20 rate=100").await;
+        assert_eq!(scene.bob.over(&id).await.phase, Phase::Done);
+    }
+    let line = scene.ada.agrees_with_the_store().await;
+    assert_eq!(times_sent(&line, "turn"), 1);
+    assert!(said(&line).starts_with("begunendedu1 "), "{}", said(&line));
+    assert_eq!(scene.sandbox.prompts_received().len(), 21);
+    assert_eq!(scene.bob.agrees_with_the_store().await.len(), line.len());
+    drop(next);
+}

@@ -3,6 +3,7 @@
 
 mod clients;
 mod crashes;
+mod crowd;
 mod follower;
 mod javascript;
 mod life;

@@ -30,14 +30,28 @@ impl HostProcess {
 
     /// Asks it to end, and waits until it has.
     pub(crate) async fn ends(mut self) {
-        let id = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
-        kill_process(id, Signal::TERM).unwrap();
+        self.send(Signal::TERM);
         let since = Instant::now();
         while self.child.try_wait().unwrap().is_none() {
             assert!(since.elapsed() < END, "it ends when it is asked to");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert!(self.child.wait().unwrap().success());
+    }
+
+    /// Stops it where it is.
+    pub(crate) fn freezes(&self) {
+        self.send(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaws(&self) {
+        self.send(Signal::CONT);
+    }
+
+    fn send(&self, signal: Signal) {
+        let id = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
+        kill_process(id, signal).unwrap();
     }
 
     /// Kills it without notice.

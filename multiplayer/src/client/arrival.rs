@@ -53,13 +53,13 @@ impl Arrival {
 
     /// What a frame is, which may stand for another one: `{…, "type": "large", "data": {"bytes": 3000000}}`.
     fn of(frame: Frame) -> Self {
-        match &frame.body {
-            FrameBody::Other { kind, data } if kind == LARGE => {
-                let bytes =
-                    data["bytes"].as_u64().and_then(|bytes| bytes.try_into().ok()).unwrap_or_default();
-                Self::Large(Large { from: frame.from, sequence: frame.sequence, bytes })
-            }
-            _ => Self::Frame(Arc::new(frame)),
+        let bytes = match &frame.body {
+            FrameBody::Other { kind, data } if kind == LARGE => data["bytes"].as_u64(),
+            _ => None,
+        };
+        match bytes.and_then(|bytes| bytes.try_into().ok()) {
+            Some(bytes) => Self::Large(Large { from: frame.from, sequence: frame.sequence, bytes }),
+            None => Self::Frame(Arc::new(frame)),
         }
     }
 
@@ -130,7 +130,10 @@ mod tests {
         let Arrival::Large(large) = &read[1] else { panic!("{read:?}") };
         assert_eq!(large.bytes, 3_000_000);
         assert!(hides_changes(&large.withheld()));
-        // A kind of that name that says something is a frame.
+        let with_data = r#"{"sequence":17,"from":15,"at":1,"type":"large","data":{"bytes":3000000}}"#;
+        let Arrival::Large(same) = Arrival::read(with_data).unwrap() else { panic!("{with_data}") };
+        assert_eq!(same, *large);
+        // A kind of that name that says something else is a frame.
         let named = Arrival::read(r#"{"sequence":4,"type":"large","data":{}}"#).unwrap();
         assert!(matches!(named, Arrival::Frame(_)));
     }

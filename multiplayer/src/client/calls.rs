@@ -152,19 +152,19 @@ impl Inner {
         let (reply, answer) = oneshot::channel();
         let action = call.action();
         let deadline = Instant::now() + self.limits.call;
-        let given_up = GiveUp(Sending::default());
+        let sending = Sending::default();
         let own = asking == Asking::Reader;
-        let request = Request { call, reply, sending: given_up.0.clone(), deadline, own, left: false };
+        let request = Request { call, reply, sending: sending.clone(), deadline, own, left: false };
         if self.requests.send(request).is_err() {
             return Err(self.over().with_delivery(Delivery::NotSent));
         }
         match timeout_at(deadline, answer).await {
             Ok(Ok(answer)) => answer,
             // The driver has ended in between.
-            Ok(Err(_)) => Err(self.over().with_delivery(given_up.delivery())),
+            Ok(Err(_)) => Err(self.over().with_delivery(sending.delivery())),
             Err(_) => {
                 let message = format!("{action} was not answered within {:?}", self.limits.call);
-                Err(Error::new(ErrorKind::TimedOut, message).with_delivery(given_up.delivery()))
+                Err(Error::new(ErrorKind::TimedOut, message).with_delivery(sending.delivery()))
             }
         }
     }
@@ -175,21 +175,6 @@ impl Inner {
             Some(why) => why.error(),
             None => Why::Asked.error(),
         }
-    }
-}
-
-/// A call that is dropped before it was sent is not sent.
-struct GiveUp(Sending);
-
-impl GiveUp {
-    fn delivery(&self) -> Delivery {
-        if self.0.give_up() { Delivery::NotSent } else { Delivery::Unknown }
-    }
-}
-
-impl Drop for GiveUp {
-    fn drop(&mut self) {
-        self.0.give_up();
     }
 }
 

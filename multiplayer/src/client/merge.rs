@@ -178,11 +178,7 @@ impl Merge {
     }
 
     fn take(&mut self, arrival: Arrival, told: &mut Vec<Arc<Frame>>) {
-        let (_, to) = arrival.places();
-        if self.done.is_some_and(|done| to <= done) || to == 0 {
-            return;
-        }
-        self.seen = self.seen.max(to);
+        self.seen = self.seen.max(arrival.places().1);
         self.hold(arrival);
         self.release(told);
         while self.bytes > self.max_bytes && self.drop_farthest() {}

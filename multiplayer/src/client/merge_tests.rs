@@ -170,3 +170,13 @@ fn a_connection_that_pushes_nothing_any_more_is_found_out() {
     merge.silent();
     assert_eq!(page(&mut merge, 9, &[10], 10), Err(Broken::Mute));
 }
+
+#[test]
+fn what_the_host_does_not_have_after_all_is_waited_for_no_longer() {
+    let mut merge = Merge::new(0);
+    merge.opened();
+    merge.jump(4, &mut Vec::new()).unwrap();
+    assert_eq!(push(&mut merge, some(frame(9))), []);
+    assert_eq!(page(&mut merge, 4, &[], 4), Ok(vec![]));
+    assert_eq!(merge.need(), None);
+}

@@ -27,8 +27,13 @@ const GIVEN_UP: u8 = 2;
 
 impl Sending {
     /// Gives the call up if it was not sent; then it never is.
-    pub(super) fn give_up(&self) -> bool {
+    fn give_up(&self) -> bool {
         self.turns(WAITING, GIVEN_UP)
+    }
+
+    /// What is known of a call that nobody waits for any more.
+    pub(super) fn delivery(&self) -> Delivery {
+        if self.give_up() { Delivery::NotSent } else { Delivery::Unknown }
     }
 
     fn send(&self) -> bool {
@@ -191,7 +196,7 @@ impl Outbox {
     /// Nothing is sent any more.
     pub(super) fn close(&mut self, error: &Error) {
         for request in self.waiting.drain(..) {
-            let delivery = if request.sending.give_up() { Delivery::NotSent } else { Delivery::Unknown };
+            let delivery = request.sending.delivery();
             request.fail(error.clone().with_delivery(delivery));
         }
         for request in std::mem::take(&mut self.sent).into_values() {

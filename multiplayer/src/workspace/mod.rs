@@ -116,6 +116,11 @@ impl Workspace {
         &self.inner.sdk
     }
 
+    /// Whether it goes on: it was not closed, and its store did not fail.
+    pub fn is_open(&self) -> bool {
+        self.inner.check_open().is_ok()
+    }
+
     /// What it is like now.
     pub fn snapshot(&self) -> Snapshot {
         self.inner.line.tail.snapshot()

@@ -3,24 +3,33 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use sandbox_agent_multiplayer::{FrameBody, Limits};
+use sandbox_agent_multiplayer::{FrameBody, Limits, NewPrompt};
 use sandbox_agent_sdk::persist::{Capabilities, Inserted, PersistError, PersistErrorKind};
 use sandbox_agent_sdk::{
     ListEventsRequest, ListPage, ListSessionsRequest, MemorySessionPersistDriver, SessionEvent,
-    SessionPersistDriver, SessionRecord,
+    SessionPersistDriver, SessionRecord, SessionState,
 };
+use tokio::sync::watch;
+use tokio::time::timeout;
 
-use crate::{ask, builder, join, said, sandbox, whole_line};
+use crate::{PATIENCE, ask, builder, join, of_prompt, said, sandbox, until, whole_line};
 
 #[derive(Debug)]
 struct Flaky {
     store: MemorySessionPersistDriver,
-    dice: Mutex<fastrand::Rng>,
+    /// None for a store that answers.
+    dice: Option<Mutex<fastrand::Rng>>,
+    /// Whether events of sessions may come into the line.
+    open: watch::Receiver<bool>,
 }
 
 impl Flaky {
+    /// One of so many; 0 to 2 are faults.
     fn roll(&self, sides: usize) -> usize {
-        self.dice.lock().unwrap().usize(..sides)
+        match &self.dice {
+            Some(dice) => dice.lock().unwrap().usize(..sides),
+            None => sides - 1,
+        }
     }
 }
 
@@ -68,15 +77,18 @@ impl SessionPersistDriver for Flaky {
         session_id: &str,
         mut events: Vec<SessionEvent>,
     ) -> Result<Inserted, PersistError> {
+        if events.iter().any(|event| event.payload.get().contains("_sandbox_agent/frames")) {
+            self.open.clone().wait_for(|open| *open).await.unwrap();
+        }
         match self.roll(10) {
             0 => Err(lost()),
             1 => {
                 events.truncate(self.roll(events.len()));
-                self.store.insert_events(session_id, events).await?;
+                let _unheard = self.store.insert_events(session_id, events).await?;
                 Err(lost())
             }
             2 => {
-                self.store.insert_events(session_id, events).await?;
+                let _unheard = self.store.insert_events(session_id, events).await?;
                 Err(lost())
             }
             _ => self.store.insert_events(session_id, events).await,
@@ -92,8 +104,9 @@ impl SessionPersistDriver for Flaky {
 async fn answers_of_the_store_that_get_lost_neither_lose_nor_double_a_frame() {
     for seed in 0..6 {
         let sandbox = sandbox().await;
-        let dice = Mutex::new(fastrand::Rng::with_seed(seed));
-        let store = Flaky { store: MemorySessionPersistDriver::new(), dice };
+        let dice = Some(Mutex::new(fastrand::Rng::with_seed(seed)));
+        let (_open, open) = watch::channel(true);
+        let store = Flaky { store: MemorySessionPersistDriver::new(), dice, open };
         let limits = Limits::default().tail_bytes(2048);
         let workspace = builder(&sandbox, store).await.limits(limits).open().await.unwrap();
         let ada = join(&workspace, "ada").await;
@@ -107,4 +120,22 @@ async fn answers_of_the_store_that_get_lost_neither_lose_nor_double_a_frame() {
         let chats = line.iter().filter(|frame| matches!(frame.body, FrameBody::ChatUser(_))).count();
         assert_eq!(chats, 4, "seed {seed}");
     }
+}
+
+#[tokio::test]
+async fn the_end_of_a_turn_waits_for_events_that_are_on_their_way_into_the_line() {
+    let sandbox = sandbox().await;
+    let (hold, open) = watch::channel(true);
+    let store = Flaky { store: MemorySessionPersistDriver::new(), dice: None, open };
+    let workspace = builder(&sandbox, store).await.open().await.unwrap();
+    let ada = join(&workspace, "ada").await;
+    let mut frames = ada.frames().unwrap();
+    ada.prompt(NewPrompt::with_id("p", "think 300; stream 600; say end")).await.unwrap();
+    hold.send_replace(false);
+    let mut state = workspace.session("default").unwrap().state();
+    timeout(PATIENCE, state.wait_for(|state| *state == SessionState::Running)).await.unwrap().unwrap();
+    timeout(PATIENCE, state.wait_for(|state| *state == SessionState::Idle)).await.unwrap().unwrap();
+    hold.send_replace(true);
+    let seen = until(&mut frames, |body| of_prompt(body, "p").is_some_and(|it| it.phase.is_over())).await;
+    assert!(said(&seen).ends_with("u600 end"), "the end came before the rest");
 }

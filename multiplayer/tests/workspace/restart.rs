@@ -2,7 +2,7 @@
 
 use sandbox_agent_multiplayer::{FrameBody, Limits, NewPrompt, Phase};
 use sandbox_agent_persist_sqlite::SqliteSessionPersistDriver;
-use sandbox_agent_sdk::MemorySessionPersistDriver;
+use sandbox_agent_sdk::{MemorySessionPersistDriver, SessionEventExt};
 use tokio::time::timeout;
 
 use crate::{PATIENCE, ask, builder, join, of_prompt, over, said, sandbox, until, whole_line};
@@ -45,11 +45,8 @@ async fn a_turn_that_runs_goes_on_and_its_end_is_told() {
     let mut frames = ada.frames().unwrap();
     ada.prompt(NewPrompt::with_id("long", "say begun; think 700; say ended")).await.unwrap();
     ada.prompt(NewPrompt::with_id("next", "say next")).await.unwrap();
-    until(
-        &mut frames,
-        |body| matches!(body, FrameBody::SessionEvent(event) if event.payload.get().contains("begun")),
-    )
-    .await;
+    until(&mut frames, |body| matches!(body, FrameBody::SessionEvent(event) if event.agent_text().is_some()))
+        .await;
     drop((ada, frames));
     workspace.detach().await.unwrap();
     drop(workspace);
@@ -74,12 +71,11 @@ async fn what_is_behind_the_checkpoint_is_read_and_no_more() {
         let ada = join(&workspace, "ada").await;
         ask(&ada, "say word").await;
         let was = workspace.snapshot();
-        // Not closed: what is stored is all that there is.
-        drop(ada);
-        drop(workspace);
+        // While the first one is still there, which keeps what it has beside the line when it goes.
         let again = builder(&sandbox, driver.clone()).await.open().await.unwrap();
         let now = again.snapshot();
         assert_eq!((now.control, now.recent), (was.control, was.recent));
+        drop((ada, workspace));
         again.detach().await.unwrap();
     }
 }
@@ -108,4 +104,31 @@ async fn events_that_came_while_nobody_ran_the_workspace_are_in_the_line() {
     ada.prompt(NewPrompt::with_id("p", "say last")).await.unwrap();
     until(&mut frames, |body| of_prompt(body, "p").is_some_and(|state| state.phase.is_over())).await;
     assert_eq!(said(&whole_line(&ada).await), "firstelsewherelast");
+}
+
+#[tokio::test]
+async fn a_turn_that_ended_while_nobody_ran_the_workspace_is_not_prompted_again() {
+    let sandbox = sandbox().await;
+    let driver = MemorySessionPersistDriver::new();
+    let workspace = builder(&sandbox, driver.clone()).await.open().await.unwrap();
+    let ada = join(&workspace, "ada").await;
+    let mut frames = ada.frames().unwrap();
+    ada.prompt(NewPrompt::with_id("p", "say begun; think 300; say ended")).await.unwrap();
+    until(&mut frames, |body| matches!(body, FrameBody::SessionEvent(event) if event.agent_text().is_some()))
+        .await;
+    drop((ada, frames));
+    workspace.detach().await.unwrap();
+    drop(workspace);
+    let sdk = crate::sdk(&sandbox, driver.clone()).await;
+    let session = sdk.resume_session("default").await.unwrap().session;
+    if let Some(turn) = session.running_turn() {
+        turn.await.unwrap();
+    }
+    sdk.detach().await.unwrap();
+
+    let workspace = builder(&sandbox, driver).await.open().await.unwrap();
+    let ada = join(&workspace, "ada").await;
+    let mut frames = ada.frames_after(0).unwrap();
+    assert_eq!(timeout(PATIENCE, over(&mut frames, "p")).await.unwrap().phase, Phase::Done);
+    assert_eq!(said(&whole_line(&ada).await), "begunended");
 }

@@ -27,7 +27,7 @@ fn fold(events: Vec<SessionEvent>) -> Vec<SessionEvent> {
     let mut folder = Folder::default();
     let mut folded: Vec<_> = events.into_iter().filter_map(|event| folder.add(event)).collect();
     folded.extend(folder.finish());
-    folded
+    folded.into_iter().map(|folded| folded.event).collect()
 }
 
 fn text(event: &SessionEvent) -> String {
@@ -94,6 +94,22 @@ fn no_run_has_more_text_than_a_reader_can_hold() {
     let large = "x".repeat(MAX_TEXT / 2);
     let folded = fold((1..=5).map(|index| chunk(index, index, &large)).collect());
     assert_eq!(folded.iter().map(SessionEvent::indexes).collect::<Vec<_>>(), [1..=2, 3..=4]);
+}
+
+#[test]
+fn no_run_has_chunks_without_end_be_they_empty() {
+    let most = MAX_CHUNKS as u64;
+    let folded = fold((1..=most + 2).map(|index| chunk(index, index, "")).collect());
+    assert_eq!(folded.iter().map(SessionEvent::indexes).collect::<Vec<_>>(), [1..=most, most + 1..=most + 2]);
+}
+
+#[test]
+fn a_run_knows_what_its_chunks_took() {
+    let mut folder = Folder::default();
+    let chunks = [chunk(4, 7, "a"), chunk(5, 8, "ü"), chunk(6, 9, "c")];
+    let took: usize = chunks.iter().map(|chunk| chunk.payload.get().len()).sum();
+    assert!(chunks.into_iter().all(|chunk| folder.add(chunk).is_none()));
+    assert_eq!(folder.finish().unwrap().bytes, took);
 }
 
 #[test]

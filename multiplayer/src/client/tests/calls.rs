@@ -101,6 +101,7 @@ async fn what_is_safe_is_sent_again_after_a_loss_and_nothing_else() {
         sleep(Duration::from_secs(1)).await;
         assert_eq!(sent(&host).len(), 2);
         host.cut();
+        becomes(&client, |status| matches!(status, Status::Reconnecting { .. })).await;
         host.mute(false);
     };
     let taking = client.take_control();

@@ -27,12 +27,12 @@ fn chat(prompt_id: &str) -> FrameBody {
 }
 
 fn prompt(prompt_id: &str, phase: Phase) -> FrameBody {
-    FrameBody::State(State {
+    FrameBody::State(Box::new(State {
         session_id: "default".to_owned(),
         agent: "mock".to_owned(),
         state: Activity::Idle,
         prompt: Some(PromptState::new(prompt_id, "default", "ada", phase, 1)),
-    })
+    }))
 }
 
 #[tokio::test]
