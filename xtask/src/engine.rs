@@ -1,4 +1,5 @@
-//! The actor engine, from npm, and what runs in it: the tests, examples and bench of the packages for actors.
+//! The actor engine and its JavaScript client, from npm, and what runs on them: the tests and examples of the
+//! packages for actors, and their bench.
 
 use std::env::consts::{ARCH, OS};
 use std::fs;
@@ -7,12 +8,12 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::command;
 use crate::npm::Pinned;
 use crate::parts::scripted_agent;
 use crate::sandbox::AGENT;
-use crate::server::{is_version, make_executable};
+use crate::server::{self, is_version, make_executable};
 use crate::workspace::Workspace;
-use crate::{command, server};
 
 const ENGINE: Pinned = Pinned {
     manifest: include_str!("../engine/package.json"),
@@ -22,28 +23,35 @@ const ENGINE: Pinned = Pinned {
 const PACKAGE: &str = "@rivetkit/engine-cli-linux-x64-musl";
 /// Where the tests look for it.
 const VARIABLE: &str = "RIVET_ENGINE_BIN";
-/// A workspace of its own, below this one.
-const ACTORS: &str = "multiplayer-rivet";
-/// The engine's JavaScript client, for pages beside our clients.
-const JAVASCRIPT: Pinned = Pinned {
+/// Where they look for its JavaScript client.
+const JAVASCRIPT: &str = "ENGINE_JAVASCRIPT";
+const CLIENT: Pinned = Pinned {
     manifest: include_str!("../../multiplayer-rivet/tests/javascript/package.json"),
     lock: include_str!("../../multiplayer-rivet/tests/javascript/package-lock.json"),
 };
-/// The programs that run beside it, and find it there.
+/// The programs that run beside that client, and find it there.
 const PROGRAMS: [(&str, &str); 2] = [
     ("member.mjs", include_str!("../../multiplayer-rivet/tests/javascript/member.mjs")),
     ("watch.mjs", include_str!("../../multiplayer-rivet/bench/watch.mjs")),
 ];
-/// Where tests and the bench look for them.
-const JAVASCRIPT_VARIABLE: &str = "ENGINE_JAVASCRIPT";
+/// A workspace of its own, below this one.
+const ACTORS: &str = "multiplayer-rivet";
+/// A package of it, and its program.
 const BENCH: (&str, &str) = ("sandbox-agent-multiplayer-rivet-bench", "actors");
 
 /// Checks its packages as the gate does the others, and runs their tests and examples in the engine.
 pub(crate) fn part(workspace: &Workspace) -> Result<()> {
     let engine = installed(workspace)?;
+    let javascript = client(workspace)?;
+    let (server, agent) = (server::installed(workspace)?, scripted_agent(&[])?);
     let cargo = |args: &[&str]| {
         let mut cargo = cargo(workspace);
-        cargo.env(VARIABLE, &engine).args(args);
+        cargo
+            .env(VARIABLE, &engine)
+            .env(JAVASCRIPT, &javascript)
+            .env("SANDBOX_AGENT_BIN", &server)
+            .env("SCRIPTED_ACP_AGENT_BIN", &agent)
+            .args(args);
         cargo
     };
     let strict = ["--", "-D", "warnings"];
@@ -52,15 +60,10 @@ pub(crate) fn part(workspace: &Workspace) -> Result<()> {
     command::run(&mut cargo(&[&clippy[..], &strict].concat()))?;
     let doc = ["doc", "--locked", "--workspace", "--no-deps"];
     command::run(cargo(&doc).env("RUSTDOCFLAGS", "-D warnings"))?;
-    // The tests of examples and hosts run them as programs.
+    // Tests run these as programs: the project's examples are binaries there.
     command::run(&mut cargo(&["build", "--locked", "--workspace", "--bins", "--examples"]))?;
-    let (server, agent) = (server::installed(workspace)?, scripted_agent(&[])?);
-    let javascript = javascript(workspace)?;
     let test = ["test", "--locked", "--workspace"];
-    let all = ["--lib", "--tests", "--", "--include-ignored"];
-    let mut tests = cargo(&[&test[..], &all].concat());
-    tests.env("SANDBOX_AGENT_BIN", server).env("SCRIPTED_ACP_AGENT_BIN", agent);
-    command::run(tests.env(JAVASCRIPT_VARIABLE, javascript))?;
+    command::run(&mut cargo(&[&test[..], &["--lib", "--tests", "--", "--include-ignored"]].concat()))?;
     command::run(&mut cargo(&[&test[..], &["--doc"]].concat()))
 }
 
@@ -68,14 +71,13 @@ pub(crate) fn part(workspace: &Workspace) -> Result<()> {
 pub(crate) fn bench(workspace: &Workspace, sandbox: &str, args: &[String]) -> Result<()> {
     let (package, name) = BENCH;
     let mut build = cargo(workspace);
-    let program =
-        command::built(name, build.args(["build", "--locked", "--release", "-p", package, "--bin", name]))?;
-    let mut bench = Command::new(program);
+    build.args(["build", "--locked", "--release", "-p", package, "--bin", name]);
+    let mut bench = Command::new(command::built(name, &mut build)?);
     bench
         .env("SANDBOX_AGENT_URL", sandbox)
         .env("SANDBOX_AGENT_AGENT", AGENT)
         .env(VARIABLE, installed(workspace)?)
-        .env(JAVASCRIPT_VARIABLE, javascript(workspace)?);
+        .env(JAVASCRIPT, client(workspace)?);
     command::run(bench.args(args))
 }
 
@@ -87,18 +89,6 @@ fn cargo(workspace: &Workspace) -> Command {
         // Its features are others, so that it would build again what this workspace has built.
         .env("CARGO_TARGET_DIR", workspace.metadata.target_directory.join("actors"));
     cargo
-}
-
-/// The folder with the engine's JavaScript client and the programs that use it, installed if it isn't there yet.
-fn javascript(workspace: &Workspace) -> Result<PathBuf> {
-    let folder = workspace.tools().join("engine-javascript");
-    if !JAVASCRIPT.is_installed(&folder) {
-        JAVASCRIPT.install(&folder).context("the engine's JavaScript client comes from npm")?;
-    }
-    for (name, program) in PROGRAMS {
-        fs::write(folder.join(name), program)?;
-    }
-    Ok(folder)
 }
 
 /// The engine's program, installed at the pinned version if it isn't there yet.
@@ -117,6 +107,18 @@ fn installed(workspace: &Workspace) -> Result<PathBuf> {
         }
     }
     Ok(program)
+}
+
+/// The folder with the JavaScript client and the programs that use it, installed if it isn't there yet.
+fn client(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.tools().join("engine-javascript");
+    if !CLIENT.is_installed(&folder) {
+        CLIENT.install(&folder).context("the engine's JavaScript client comes from npm")?;
+    }
+    for (name, program) in PROGRAMS {
+        fs::write(folder.join(name), program)?;
+    }
+    Ok(folder)
 }
 
 /// The version in `xtask/engine/package.json`, the only place that names it.

@@ -28,11 +28,7 @@ const PARTS: [Part; 11] = [
     Part { name: "examples", what: "every example, against the real server", run: examples::run },
     Part { name: "chaos", what: "20 seeds of faults, on the real server", run: chaos::gate },
     Part { name: "fuzz", what: "every fuzz target, 10 s each", run: fuzz::part },
-    Part {
-        name: "actors",
-        what: "the packages and examples for actors, in the real engine",
-        run: engine::part,
-    },
+    Part { name: "actors", what: "packages and examples for actors, in the real engine", run: engine::part },
     Part { name: "browser", what: "the page for many people, in Chromium", run: browser::part },
     Part { name: "trees", what: "what each package may depend on", run: trees::run },
 ];

@@ -1,7 +1,8 @@
 //! What the workflow does.
 
-use sandbox_agent_multiplayer::{Call, Command, CommandOutput, NewPrompt, Phase, WorkspaceClient};
+use sandbox_agent_multiplayer::{Call, Command, CommandOutput, FrameBody, NewPrompt, Phase, WorkspaceClient};
 use sandbox_agent_multiplayer_rivet::Credentials;
+use sandbox_agent_sdk::SessionEventExt;
 
 use crate::workflow::Workflow;
 
@@ -31,6 +32,7 @@ async fn ask(workspace: &WorkspaceClient, issue: &str) -> anyhow::Result<String>
     let text = std::env::args().nth(1).unwrap_or_else(|| format!("Fix the bug described in issue {issue}"));
     let asked = workspace.prompt(NewPrompt::with_id(format!("{issue}/fix-bug"), text)).await?;
     if std::env::var_os("CRASH").is_some() {
+        agent_speaks(workspace, asked.prompt.sequence).await?;
         println!("the host crashes while the agent works");
         std::process::abort();
     }
@@ -41,4 +43,15 @@ async fn ask(workspace: &WorkspaceClient, issue: &str) -> anyhow::Result<String>
     let prompt = workspace.wait_for_prompt(&asked.prompt.prompt_id).await?;
     anyhow::ensure!(prompt.phase == Phase::Done, "the agent did not answer: {:?}", prompt.error);
     Ok(format!("the agent ended with {}", prompt.stop_reason.unwrap_or_default()))
+}
+
+/// Waits for the first word that the agent says to what is at this place of the line.
+async fn agent_speaks(workspace: &WorkspaceClient, place: u64) -> anyhow::Result<()> {
+    let mut frames = workspace.frames_after(place);
+    while let Some(frame) = frames.recv().await {
+        if matches!(&frame?.body, FrameBody::SessionEvent(event) if event.agent_text().is_some()) {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("the workspace has ended")
 }

@@ -38,7 +38,7 @@ async fn what_one_agent_writes_another_reads() {
 #[ignore = "needs the engine at RIVET_ENGINE_BIN, the server at SANDBOX_AGENT_BIN, and the examples built"]
 async fn a_crash_repeats_no_step() {
     let mut scene = Scene::set().await;
-    let turn = "think 3000; say fixed";
+    let turn = "say begun; think 3000; say fixed";
     scene.variable("CRASH", "1");
     let seen = scene.start("durable_workflow", &[turn]).fails().await;
     printed(&seen, &["workflow: clone-repo", "workflow: fix-bug", "the host crashes while the agent works"]);
