@@ -145,14 +145,14 @@ async fn what_is_not_safe_to_repeat_is_made_at_most_once() {
     let client = WorkspaceClient::builder(shaky).limits(limits(1024 * 1024)).connect().await.unwrap();
     let (mut answered, mut unknown) = (0, 0);
     for round in 0..150 {
-        // Nobody drives, which is an answer as good as any.
+        // There is no such prompt, which is an answer as good as any.
         let prompt_id = round.to_string();
         let error = client.withdraw(&prompt_id).await.unwrap_err();
         let call = Call::WithdrawPrompt { prompt_id };
         let times = arrived.lock().unwrap().iter().filter(|arrived| **arrived == call).count();
         match error.delivery() {
             None => {
-                assert_eq!((error.kind(), times), (&ErrorKind::NotDriving { drivers: vec![] }, 1));
+                assert_eq!((error.kind(), times), (&ErrorKind::NotFound, 1));
                 answered += 1;
             }
             Some(Delivery::NotSent) => assert_eq!(times, 0),

@@ -113,3 +113,21 @@ async fn a_frame_that_is_too_large_for_a_message_comes_in_parts() {
     let call = Call::GetFramePart { sequence: 1_000_000, offset: 0 };
     assert!(ada.call(call, 1000).await.is_err());
 }
+
+#[tokio::test]
+async fn a_member_takes_no_session_in_that_is_somebody_elses() {
+    let sandbox = sandbox().await;
+    let driver = MemorySessionPersistDriver::new();
+    let elsewhere = sdk(&sandbox, driver.clone()).await;
+    elsewhere.create_session(sandbox_agent_sdk::SessionRequest::new("secret", "mock")).await.unwrap();
+    let workspace = crate::builder(&sandbox, driver).await.open().await.unwrap();
+    let ada = crate::join(&workspace, "ada").await;
+    ada.request_control().await.unwrap();
+    for (id, agent) in [("secret", "mock"), ("workspace:w", "_sandbox_agent/workspace")] {
+        let request = sandbox_agent_sdk::SessionRequest::new(id, agent);
+        assert_eq!(*ada.open_session(request).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert!(!workspace.snapshot().sessions.contains_key(id));
+    }
+    ada.open_session(sandbox_agent_sdk::SessionRequest::new("new", "mock")).await.unwrap();
+    assert!(workspace.snapshot().sessions.contains_key("new"));
+}

@@ -26,7 +26,7 @@ async fn one_drives_and_an_observers_prompt_is_refused_until_control_is_handed_o
     assert!(given.is_driver("bob") && given.requests.is_empty() && given.term > asked.term);
     ask(&bob, "say yes").await;
     assert!(ada.prompt(NewPrompt::new("say no")).await.is_err());
-    let error = ada.give_control("nobody").await.unwrap_err();
+    let error = bob.give_control("nobody").await.unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::NotFound);
 }
 
@@ -156,4 +156,49 @@ async fn control_of_somebody_who_only_called_is_freed_too() {
     let freed =
         until(&mut frames, |body| matches!(body, FrameBody::Control(control) if control.is_driver("ada")));
     timeout(PATIENCE, freed).await.unwrap();
+}
+
+#[tokio::test]
+async fn control_goes_to_nobody_who_may_not_have_it_and_the_host_hands_it_round() {
+    let sandbox = sandbox().await;
+    let workspace = open(&sandbox, ControlPolicy::default()).await;
+    let (ada, bob) = (join(&workspace, "ada").await, join(&workspace, "bob").await);
+    let _eve = workspace.seat(Participant::new(Person::new("eve"), Rights::OBSERVER)).await.unwrap();
+    ada.request_control().await.unwrap();
+    assert_eq!(*ada.give_control("eve").await.unwrap_err().kind(), ErrorKind::Refused);
+    let host = workspace.host();
+    host.give_control("bob").await.unwrap();
+    assert_eq!(drivers(&workspace), ["bob"]);
+    drop(bob);
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_leaves_the_line_with_one_driver_a_term() {
+    let sandbox = sandbox().await;
+    let workspace = open(&sandbox, ControlPolicy::default()).await;
+    let people: Vec<_> = [join(&workspace, "ada").await, join(&workspace, "bob").await].into();
+    for round in 0..50 {
+        let (asking, other) = (&people[round % 2], &people[(round + 1) % 2]);
+        // Polled so often, then dropped in the middle.
+        let mut call = Box::pin(asking.request_control());
+        for _ in 0..round % 5 {
+            if futures::poll!(call.as_mut()).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(call);
+        let _ = other.request_control().await;
+        for person in &people {
+            person.release_control(None).await.unwrap();
+        }
+    }
+    let mut terms = std::collections::BTreeMap::new();
+    for frame in crate::whole_line(&people[0]).await {
+        if let FrameBody::Control(control) = &frame.body {
+            let driver = control.drivers.first().map(|driver| driver.id.clone());
+            let known = terms.entry(control.term).or_insert_with(|| driver.clone());
+            assert_eq!(*known, driver, "two drivers in term {}", control.term);
+        }
+    }
 }

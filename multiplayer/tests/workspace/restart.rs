@@ -132,3 +132,25 @@ async fn a_turn_that_ended_while_nobody_ran_the_workspace_is_not_prompted_again(
     assert_eq!(timeout(PATIENCE, over(&mut frames, "p")).await.unwrap().phase, Phase::Done);
     assert_eq!(said(&whole_line(&ada).await), "begunended");
 }
+
+#[tokio::test]
+async fn a_prompt_whose_session_was_deleted_is_over() {
+    let sandbox = sandbox().await;
+    let driver = MemorySessionPersistDriver::new();
+    let workspace = builder(&sandbox, driver.clone()).await.open().await.unwrap();
+    let ada = join(&workspace, "ada").await;
+    ada.request_control().await.unwrap();
+    ada.open_session(sandbox_agent_sdk::SessionRequest::new("other", "mock").cwd("/")).await.unwrap();
+    let mut frames = ada.frames().unwrap();
+    ada.prompt(NewPrompt::with_id("p", "say begun; think 60000").session("other")).await.unwrap();
+    until(&mut frames, |body| matches!(body, FrameBody::SessionEvent(event) if event.agent_text().is_some()))
+        .await;
+    drop((ada, frames));
+    workspace.detach().await.unwrap();
+    drop(workspace);
+    let sdk = crate::sdk(&sandbox, driver.clone()).await;
+    sdk.delete_session("other").await.unwrap();
+    let workspace = builder(&sandbox, driver).await.open().await.unwrap();
+    let ended = workspace.snapshot().recent.into_iter().find(|prompt| prompt.prompt_id == "p").unwrap();
+    assert_eq!(ended.phase, Phase::Failed);
+}
