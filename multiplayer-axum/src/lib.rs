@@ -24,7 +24,11 @@
 //! let app = axum::Router::new().nest("/workspaces", workspace_router(workspaces.clone()));
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
 //! // `workspaces.shutdown()` ends it: open connections would keep the server up for as long as somebody looks on.
-//! axum::serve(listener, app).with_graceful_shutdown(workspaces.stopped()).await?;
+//! tokio::select! {
+//!     ended = axum::serve(listener, app).with_graceful_shutdown(workspaces.stopped()) => ended?,
+//!     // Some client that reads nothing would keep the server up for as long as it likes.
+//!     () = workspaces.overdue() => {}
+//! }
 //! # Ok(()) }
 //! ```
 //!
@@ -69,7 +73,8 @@
 //! `{"type": "error", "error": {…}}`, and the close frame has the error's code as its text.
 //!
 //! A frame above [`HostOptions::frame_bytes`] comes as `{"sequence": 18, "type": "large", "data": {"bytes":
-//! 9000000}}`; the call `getFramePart` fetches what it says.
+//! 9000000}}`; the call `getFramePart` fetches what it says, with this `sequence`, and with the `from` that is
+//! there where the frame stands for several places.
 //!
 //! # Who is let in
 //!

@@ -12,8 +12,8 @@ pub struct HostOptions {
     /// How often a WebSocket is pinged, and an SSE stream gets a comment: every 15 s, so that no proxy between
     /// takes it for idle.
     pub ping: Duration,
-    /// The silence after which a WebSocket counts as dead: 50 s, three pings and a little. Whoever was only
-    /// away comes back where they were.
+    /// The silence after which a WebSocket counts as dead, and an SSE stream of which nothing is taken: 50 s,
+    /// three pings and a little. Whoever was only away comes back where they were.
     pub silence: Duration,
     /// How long a last word may take to be written before the connection is closed all the same: 2 s.
     pub farewell: Duration,

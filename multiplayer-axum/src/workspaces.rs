@@ -97,9 +97,21 @@ impl Workspaces {
         let _ = tokio::time::timeout(SHUTDOWN, self.connections.wait()).await;
     }
 
-    /// Waits until [`shutdown`](Self::shutdown) was called; for a server's graceful shutdown.
+    /// Waits until [`shutdown`](Self::shutdown) was called; for a server's graceful shutdown, which
+    /// [`overdue`](Self::overdue) bounds.
     pub fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
         self.stop.clone().cancelled_owned()
+    }
+
+    /// Waits until [`shutdown`](Self::shutdown) was called, and 5 s more; for a server that then ends all the
+    /// same. A client that reads nothing keeps its HTTP connection open for as long as it likes, and axum's
+    /// graceful shutdown waits for every one.
+    pub fn overdue(&self) -> impl Future<Output = ()> + Send + 'static {
+        let stopped = self.stopped();
+        async move {
+            stopped.await;
+            tokio::time::sleep(SHUTDOWN).await;
+        }
     }
 
     pub(crate) fn check_serving(&self) -> Result<()> {

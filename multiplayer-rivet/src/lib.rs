@@ -68,7 +68,8 @@
 //!   the answer is JSON text, in which payloads are as the agent wrote them.
 //! - The event `frames` has one argument, the text `{"last": 17, "frames": […]}`. The engine may drop messages,
 //!   so `last` is told again after 1, 5 and then each 15 s of silence. A frame that is too large for a message
-//!   is there as `{"sequence": 17, "type": "large", "data": {"bytes": 3000000}}`, and comes by `getFramePart`.
+//!   is there as `{"sequence": 17, "type": "large", "data": {"bytes": 3000000}}`, and comes by `getFramePart`,
+//!   with this `sequence`, and with the `from` that is there where the frame stands for several places.
 //! - Errors have the group `user`, the [kind's word](sandbox_agent_multiplayer::ErrorKind::code) as code, a
 //!   sentence, and all that is known as metadata.
 //!

@@ -60,6 +60,10 @@ pub enum Call {
     GetFramePart {
         /// The frame.
         sequence: u64,
+        /// The first place that it stands for, as it was announced; the same as `sequence` unless told.
+        /// A frame that is no longer so is [`NotFound`](crate::ErrorKind::NotFound): a page has what is there now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<u64>,
         /// The first byte of its JSON.
         #[serde(default)]
         offset: usize,

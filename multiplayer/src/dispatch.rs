@@ -38,8 +38,9 @@ impl Member {
                 let page = self.page(since, limit.unwrap_or(usize::MAX), max_bytes).await?;
                 Ok(page.json(max_bytes))
             }
-            Call::GetFramePart { sequence, offset } => {
-                to_raw_value(&self.frame_part(sequence, offset, max_bytes).await?)
+            Call::GetFramePart { sequence, from, offset } => {
+                let from = from.unwrap_or(sequence);
+                to_raw_value(&self.frame_part(from, sequence, offset, max_bytes).await?)
             }
             Call::RequestControl {} => to_raw_value(&self.request_control().await?),
             Call::GiveControl { to } => to_raw_value(&self.give_control(&to).await?),
@@ -81,8 +82,9 @@ impl Member {
     }
 
     /// A part of a frame's JSON, from this byte on.
-    async fn frame_part(&self, sequence: u64, offset: usize, max_bytes: usize) -> Result<Value> {
-        let mut frames = self.page(sequence.saturating_sub(1), 1, usize::MAX).await?.frames;
+    async fn frame_part(&self, from: u64, sequence: u64, offset: usize, max_bytes: usize) -> Result<Value> {
+        // Read from any later place on, a frame that stands for a run is another one: the rest of it.
+        let mut frames = self.page(from.saturating_sub(1), 1, usize::MAX).await?.frames;
         let frame = frames.pop().filter(|frame| frame.sequence == sequence);
         let frame = frame.ok_or_else(|| Error::not_found(format!("there is no frame {sequence}")))?;
         let json = frame.json();

@@ -74,14 +74,18 @@ async fn serve(
     workspaces.insert(workspace);
     let router = pages::router(sandbox).nest("/workspaces", workspace_router(workspaces.clone()));
     let router = pages::guard(router, address);
-    axum::serve(listener, router)
-        .with_graceful_shutdown(async move {
-            // Without a signal to wait for, it goes on until it is killed.
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-            workspaces.shutdown().await;
-        })
-        .await?;
+    let overdue = workspaces.overdue();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+        // Without a signal to wait for, it goes on until it is killed.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        workspaces.shutdown().await;
+    });
+    tokio::select! {
+        ended = serving => ended?,
+        // A page that reads nothing doesn't keep it up.
+        () = overdue => {}
+    }
     Ok(())
 }

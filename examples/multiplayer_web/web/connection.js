@@ -147,19 +147,23 @@ export class Connection {
   }
 
   /** Gets what a frame says that was too large to be sent, and then goes on behind it. */
-  async #fetch({ sequence, data }) {
+  async #fetch({ sequence, from, data }) {
+    const socket = this.#socket;
     let text = "";
     let bytes = 0;
     try {
       while (bytes < data.bytes) {
-        const part = await this.call("getFramePart", { sequence, offset: bytes });
+        const part = await this.call("getFramePart", { sequence, from, offset: bytes });
+        if (part.total !== data.bytes) throw new Error("another frame is in its place");
         text += part.text;
         bytes += new TextEncoder().encode(part.text).length;
       }
     } catch {
-      // Lost meanwhile: it comes again, because nothing behind it was handed on.
+      // It comes again, as it is by then: nothing behind it was handed on.
+      if (socket === this.#socket) this.#lost();
       return;
     }
+    if (socket !== this.#socket) return;
     const waiting = this.#waiting ?? [];
     this.#waiting = null;
     this.#hand(JSON.parse(text));

@@ -100,9 +100,11 @@ impl Socket {
     async fn converse(&mut self, request: ConnectionRequest) -> Result<(), End> {
         let hello = self.hello().await?;
         let (member, frames, welcome) = self.admit(request, hello).await?;
-        self.sink.send(Message::Text(welcome.into())).await.map_err(|_| End::Gone)?;
-
         let options = self.host.options.clone();
+        // Nobody reads yet, who would find out that the client is dead.
+        let welcomed = timeout(options.silence, self.sink.send(Message::Text(welcome.into()))).await;
+        let Ok(Ok(())) = welcomed else { return Err(End::Gone) };
+
         let (answer, answers) = mpsc::channel(options.calls.max(1));
         let (calls, work) = calls::Calls::new(options.calls, answer.clone());
         let work = work.run(&member, options.answer_bytes);

@@ -6,5 +6,6 @@ mod events;
 mod http;
 mod lifetime;
 mod refusals;
+mod stalled;
 mod support;
 mod websocket;

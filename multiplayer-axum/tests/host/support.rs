@@ -12,7 +12,7 @@ use sandbox_agent_multiplayer_axum::{HostOptions, Workspaces, workspace_router_w
 use sandbox_agent_sdk::{SandboxAgent, SessionRequest};
 use sandbox_agent_testkit::Sandbox;
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -99,12 +99,18 @@ impl Host {
 }
 
 pub(crate) async fn serve(workspaces: Workspaces, options: HostOptions) -> (SocketAddr, JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    // Small, so that little has to be said before it shows that somebody reads nothing.
+    socket.set_send_buffer_size(32 * 1024).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1024).unwrap();
     let address = listener.local_addr().unwrap();
     let router = axum::Router::new().nest("/at", workspace_router_with(workspaces.clone(), options));
-    let ended = workspaces.stopped();
     let serving = tokio::spawn(async move {
-        axum::serve(listener, router).with_graceful_shutdown(ended).await.unwrap();
+        tokio::select! {
+            ended = axum::serve(listener, router).with_graceful_shutdown(workspaces.stopped()) => ended.unwrap(),
+            () = workspaces.overdue() => {}
+        }
     });
     (address, serving)
 }

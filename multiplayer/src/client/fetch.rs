@@ -109,7 +109,8 @@ pub(super) async fn large(calls: &dyn Caller, large: Large, max_bytes: usize) ->
         if total > max_bytes {
             return Ok(Some(Large { bytes: total, ..large }.withheld()));
         }
-        let call = Call::GetFramePart { sequence: large.sequence, offset: text.len() };
+        let from = (large.from != large.sequence).then_some(large.from);
+        let call = Call::GetFramePart { sequence: large.sequence, from, offset: text.len() };
         let action = call.action();
         let part: Part = match calls.call(call).await {
             Ok(answer) => read(action, &answer)?,
@@ -129,7 +130,9 @@ pub(super) async fn large(calls: &dyn Caller, large: Large, max_bytes: usize) ->
         }
     }
     let frame = Frame::from_json(&text)?;
-    Ok((frame.sequence == large.sequence).then(|| Arc::new(frame)))
+    // The rest of a run would leave the hole before it open, and be asked for again and again.
+    let whole = frame.sequence == large.sequence && frame.from <= large.from;
+    Ok(whole.then(|| Arc::new(frame)))
 }
 
 fn unreadable(action: &str, error: serde_json::Error) -> Error {

@@ -92,29 +92,6 @@ async fn calls_travel_as_json_and_what_is_no_call_is_refused() {
 }
 
 #[tokio::test]
-async fn a_frame_that_is_too_large_for_a_message_comes_in_parts() {
-    let sandbox = sandbox().await;
-    let workspace = open(&sandbox, ControlPolicy::default()).await;
-    let ada = crate::join(&workspace, "ada").await;
-    crate::ask(&ada, "big 50000").await;
-    let frame = crate::whole_line(&ada).await.into_iter().find(|frame| frame.json().len() > 50_000).unwrap();
-    let mut text = String::new();
-    loop {
-        let call = Call::GetFramePart { sequence: frame.sequence, offset: text.len() };
-        let part: serde_json::Value =
-            serde_json::from_str(ada.call(call, 12_000).await.unwrap().get()).unwrap();
-        assert!(part.to_string().len() < 12_500);
-        text.push_str(part["text"].as_str().unwrap());
-        if text.len() as u64 == part["total"].as_u64().unwrap() {
-            break;
-        }
-    }
-    assert_eq!(text.as_bytes(), &frame.json()[..]);
-    let call = Call::GetFramePart { sequence: 1_000_000, offset: 0 };
-    assert!(ada.call(call, 1000).await.is_err());
-}
-
-#[tokio::test]
 async fn a_member_takes_no_session_in_that_is_somebody_elses() {
     let sandbox = sandbox().await;
     let driver = MemorySessionPersistDriver::new();

@@ -5,6 +5,7 @@
 mod access;
 mod control;
 mod flaky;
+mod large;
 mod line;
 mod permissions;
 mod prompts;

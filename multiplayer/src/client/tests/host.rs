@@ -53,6 +53,8 @@ pub(super) struct State {
     pub(super) stale: Option<u64>,
     /// Pages leave their first frame out.
     pub(super) holes: bool,
+    /// Of a frame that stands for a run, only its last place can be fetched by parts.
+    pub(super) clips: bool,
     /// Farewells are not answered.
     pub(super) rude: bool,
     /// The error that calls fail with.
@@ -148,7 +150,8 @@ impl State {
         let json = String::from_utf8(frame.json().to_vec()).unwrap();
         match self.message {
             Some(most) if json.len() > most => {
-                json!({ "sequence": frame.sequence, "type": "large", "bytes": json.len() }).to_string()
+                let (from, sequence, bytes) = (frame.from, frame.sequence, json.len());
+                json!({ "sequence": sequence, "from": from, "type": "large", "bytes": bytes }).to_string()
             }
             _ => json,
         }
@@ -169,14 +172,20 @@ impl State {
         let behind = self.line.iter().filter(|frame| frame.sequence > since);
         let mut texts: Vec<String> =
             frames.iter().map(|json| String::from_utf8(json.to_vec()).unwrap()).collect();
-        texts.extend(behind.skip(self.holes.into()).take(limit).map(|frame| self.message(frame)));
+        texts.extend(behind.skip(self.holes.into()).take(limit).map(|frame| {
+            let from = frame.from.max(since + 1);
+            self.message(&Frame::standing_from(from, frame.sequence, frame.at, frame.body.clone()))
+        }));
         let json = format!(r#"{{"last":{last},"frames":[{}]}}"#, texts.join(","));
         Ok(RawValue::from_string(json).unwrap())
     }
 
-    fn part(&self, sequence: u64, offset: usize) -> Result<Box<RawValue>> {
+    fn part(&self, from: u64, sequence: u64, offset: usize) -> Result<Box<RawValue>> {
         let frame = self.line.iter().find(|frame| frame.sequence == sequence);
         let frame = frame.ok_or_else(|| Error::not_found("no such frame"))?;
+        // As a store does it: of a run there is what is behind the place that is read after.
+        let from = if self.clips { sequence } else { from.max(frame.from) };
+        let frame = Frame::standing_from(from, sequence, frame.at, frame.body.clone());
         let json = String::from_utf8(frame.json().to_vec()).unwrap();
         let end = (offset + self.message.unwrap_or(100)).min(json.len());
         let text = &json[offset..end];
@@ -221,7 +230,9 @@ impl Caller for Host {
         match call {
             Call::GetSessionInfo {} => Ok(to_raw_value(&state.snapshot()).unwrap()),
             Call::GetSequencedEvents { since, limit } => state.page(since, limit.unwrap_or(1000)),
-            Call::GetFramePart { sequence, offset } => state.part(sequence, offset),
+            Call::GetFramePart { sequence, from, offset } => {
+                state.part(from.unwrap_or(sequence), sequence, offset)
+            }
             _ => Ok(RawValue::NULL.to_owned()),
         }
     }

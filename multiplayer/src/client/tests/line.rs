@@ -1,14 +1,16 @@
 //! Every frame, once, in order.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
 use super::host::Host;
 use super::{EVER, becomes, client, connected, frame, is_connected, next, up_to};
-use crate::client::{ClientLimits, Pushed, Status, Why, WorkspaceClient};
+use crate::client::arrival::Large;
+use crate::client::{ClientLimits, Pushed, Status, Why, WorkspaceClient, fetch};
 use crate::error::{Error, ErrorKind};
-use crate::frame::{FrameBody, Presence};
+use crate::frame::{Frame, FrameBody, Presence};
 use crate::participant::Person;
 
 #[tokio::test(start_paused = true)]
@@ -136,6 +138,50 @@ async fn frames_too_large_for_a_message_are_fetched_by_parts() {
     })
     .await
     .expect("what a frame hides is asked for");
+}
+
+/// A host whose frames 3 to 5 are one, which is too large for a message.
+fn with_large_run() -> Host {
+    let host = Host::with(2);
+    let here = vec![Person::new("a name that is long ".repeat(50))];
+    let body = FrameBody::Presence(Presence { here });
+    host.state().message = Some(200);
+    host.state().line.push(Arc::new(Frame::standing_from(3, 5, 0, body)));
+    host
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_frame_that_stands_for_a_run_is_fetched_whole_and_from_within() {
+    let host = with_large_run();
+    let client = connected(&host).await;
+    for after in 2..5 {
+        let page = client.page(after, 1).await.unwrap();
+        let [frame] = &page.frames[..] else { panic!("{page:?}") };
+        assert_eq!((frame.from, frame.sequence), (after + 1, 5));
+        assert_eq!(frame.body.kind(), "presence");
+    }
+    let mut past = client.frames_after(0);
+    up_to(&mut past, 5).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_gives_only_the_end_of_a_run_is_not_asked_for_it_for_ever() {
+    let host = Host::with(2);
+    let client = connected(&host).await;
+    let run = with_large_run().state().line[2].clone();
+    let large = Large { from: 3, sequence: 5, bytes: run.json().len() };
+    {
+        let mut state = host.state();
+        (state.message, state.clips) = (Some(200), true);
+        state.line.push(run);
+    }
+    let fetched = fetch::large(&host, large, usize::MAX).await.unwrap();
+    assert!(fetched.is_none(), "the rest of a run is not the run: {fetched:?}");
+    let asked = host.called("getFramePart");
+    let status = becomes(&client, |status| matches!(status, Status::Reconnecting { .. })).await;
+    let Status::Reconnecting { error, .. } = status else { panic!("{status:?}") };
+    assert_eq!(*error.kind(), ErrorKind::Protocol);
+    assert!(host.called("getFramePart") <= 4 * asked);
 }
 
 #[tokio::test(start_paused = true)]
