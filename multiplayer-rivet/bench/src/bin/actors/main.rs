@@ -66,6 +66,9 @@ async fn measure(room: &Room, host: &Host, runs: u32) -> Result<Vec<Measure>> {
             "run {run}: {:.3} s with {CLIENTS} clients, {alone:.3} s with none; lag {lag:.0} ms; {updates} updates",
             watched.seconds
         );
+        if lag > LAG_MS {
+            watched.tell_lags();
+        }
         with_all.push(watched.seconds);
         with_none.push(alone);
         lags.push(lag);

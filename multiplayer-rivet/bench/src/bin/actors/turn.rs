@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::crowd::Crowd;
 use crate::follower::{connect, is_end};
-use crate::line::{Seen, Told};
+use crate::line::{Arrived, Seen, Told};
 
 /// The workspace.
 pub(crate) const KEY: [&str; 2] = ["bench", "one"];
@@ -144,9 +144,23 @@ impl Watched {
 
     /// The lag in ms that one of a hundred deliveries has or passes.
     pub(crate) fn lag_p99(&self) -> Option<f64> {
-        let frames = self.seen.iter().flat_map(|seen| &seen.frames);
-        let mut lags: Vec<_> = frames.map(crate::line::Arrived::lag).collect();
-        lags.sort_by(f64::total_cmp);
-        lags.get(lags.len().checked_sub(1)? * 99 / 100).copied()
+        p99(self.seen.iter().flat_map(|seen| &seen.frames))
     }
+
+    /// The same for each client, and where in the turn it was farthest behind.
+    pub(crate) fn tell_lags(&self) {
+        for Seen { name, frames } in &self.seen {
+            let worst = frames.iter().enumerate().max_by(|one, other| one.1.lag().total_cmp(&other.1.lag()));
+            if let (Some(lag), Some((at, worst))) = (p99(frames), worst) {
+                let (most, all) = (worst.lag(), frames.len());
+                eprintln!("  {name}: {lag:.0} ms, at most {most:.0} ms, at frame {at} of {all}");
+            }
+        }
+    }
+}
+
+fn p99<'a>(frames: impl IntoIterator<Item = &'a Arrived>) -> Option<f64> {
+    let mut lags: Vec<_> = frames.into_iter().map(Arrived::lag).collect();
+    lags.sort_by(f64::total_cmp);
+    lags.get(lags.len().checked_sub(1)? * 99 / 100).copied()
 }
