@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use rusqlite::{CachedStatement, Connection, params};
-use sandbox_agent_persist::{Inserted, Lease, PersistError, PersistErrorKind, SessionEvent};
+use sandbox_agent_persist::{Inserted, Lease, PersistError, SessionEvent};
 
 use crate::error::sqlite;
 use crate::leases;
@@ -124,7 +124,7 @@ impl<'c> Work<'c> {
                 false => Inserted::Conflict { next_index },
             });
         }
-        let (index, folded_from) = indexes(event)?;
+        let (index, folded_from) = event.signed_indexes()?;
         let stored = statement.execute(params![
             event.id,
             index,
@@ -165,7 +165,7 @@ impl<'c> Work<'c> {
             return Ok(false);
         }
         // No event has what can't be an index.
-        let Ok((last, folded_from)) = indexes(folded) else { return Ok(false) };
+        let Ok((last, folded_from)) = folded.signed_indexes() else { return Ok(false) };
         let first = folded_from.unwrap_or(last);
         let holds_just = self
             .connection
@@ -224,24 +224,4 @@ pub(crate) fn last_index(connection: &Connection, session_id: &str) -> rusqlite:
         .prepare_cached("SELECT max(event_index) FROM events WHERE session_id = ?1")?
         .query_row([session_id], |row| row.get(0))?;
     Ok(last.map_or(0, |last| last.max(0).unsigned_abs()))
-}
-
-/// The event's index and where its run begins, as they are stored.
-fn indexes(event: &SessionEvent) -> Result<(i64, Option<i64>), PersistError> {
-    let in_range = |index| i64::try_from(index).ok().filter(|index| *index > 0);
-    let folded_from = event.folded_from.map(|first| in_range(first).ok_or(first)).transpose();
-    match (in_range(event.event_index), folded_from) {
-        (Some(last), Ok(first)) if first.is_none_or(|first| first <= last) => Ok((last, first)),
-        _ => Err(PersistError::new(
-            PersistErrorKind::Other,
-            format!(
-                "event {:?} of session {:?} has no possible place, from {:?} to {}; give it one from 1 to {}",
-                event.id,
-                event.session_id,
-                event.folded_from,
-                event.event_index,
-                i64::MAX
-            ),
-        )),
-    }
 }

@@ -210,6 +210,28 @@ impl SessionEvent {
         self.first_index()..=self.event_index
     }
 
+    /// Its index, and where its run begins, for a store whose integers have a sign.
+    ///
+    /// An index that is 0 or does not fit, and a run that begins behind its end, is an error that names the event.
+    pub fn signed_indexes(&self) -> Result<(i64, Option<i64>), PersistError> {
+        let in_range = |index| i64::try_from(index).ok().filter(|index| *index > 0);
+        let folded_from = self.folded_from.map(|first| in_range(first).ok_or(first)).transpose();
+        match (in_range(self.event_index), folded_from) {
+            (Some(last), Ok(first)) if first.is_none_or(|first| first <= last) => Ok((last, first)),
+            _ => Err(PersistError::new(
+                PersistErrorKind::Other,
+                format!(
+                    "event {:?} of session {:?} has no possible place, from {:?} to {}; give it one from 1 to {}",
+                    self.id,
+                    self.session_id,
+                    self.folded_from,
+                    self.event_index,
+                    i64::MAX
+                ),
+            )),
+        }
+    }
+
     /// Whether any of its indexes is within these exclusive bounds.
     pub fn is_within(&self, (after, before): (Option<u64>, Option<u64>)) -> bool {
         after.is_none_or(|after| self.event_index > after)

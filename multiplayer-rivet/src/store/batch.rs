@@ -37,7 +37,7 @@ impl Batch {
             }
             let follows =
                 place == 0 || event.first_index() == events[place - 1].event_index.saturating_add(1);
-            let Ok(at) = indexes(event) else { break };
+            let Ok(at) = event.signed_indexes() else { break };
             if !follows || !ids.insert(event.id.as_str()) || bytes > BATCH {
                 break;
             }
@@ -152,26 +152,6 @@ fn row_size(event: &SessionEvent, payload: &Stored<'_>) -> usize {
 /// The bytes of a text, as a column has them.
 pub(super) fn length(text: &str) -> i64 {
     i64::try_from(text.len()).unwrap_or(i64::MAX)
-}
-
-/// The event's index and where its run begins, as they are stored.
-pub(super) fn indexes(event: &SessionEvent) -> Result<(i64, Option<i64>), PersistError> {
-    let in_range = |index| i64::try_from(index).ok().filter(|index| *index > 0);
-    let folded_from = event.folded_from.map(|first| in_range(first).ok_or(first)).transpose();
-    match (in_range(event.event_index), folded_from) {
-        (Some(last), Ok(first)) if first.is_none_or(|first| first <= last) => Ok((last, first)),
-        _ => Err(PersistError::new(
-            PersistErrorKind::Other,
-            format!(
-                "event {:?} of session {:?} has no possible place, from {:?} to {}; give it one from 1 to {}",
-                event.id,
-                event.session_id,
-                event.folded_from,
-                event.event_index,
-                i64::MAX
-            ),
-        )),
-    }
 }
 
 /// An error if the engine does not take the event.

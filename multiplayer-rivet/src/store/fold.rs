@@ -2,7 +2,7 @@
 
 use sandbox_agent_persist::{PersistError, SessionEvent};
 
-use super::batch::{check_size, indexes, length};
+use super::batch::{check_size, length};
 use super::chain::Chain;
 use super::database::{Database, Statement, Value};
 use super::pieces::Stored;
@@ -18,7 +18,7 @@ const INTO_LAST: &str = "UPDATE sandbox_agent_events SET id = ?4, folded_from = 
 pub(super) async fn fold(database: &Database, folded: &SessionEvent) -> Result<bool, PersistError> {
     check_size(folded)?;
     // No event has what can't be an index.
-    let Ok((last, folded_from)) = indexes(folded) else { return Ok(false) };
+    let Ok((last, folded_from)) = folded.signed_indexes() else { return Ok(false) };
     let first = folded_from.unwrap_or(last);
     let session_id = folded.session_id.as_str();
     let payload = Stored::of(folded.payload.get());

@@ -2,7 +2,7 @@
 
 use sandbox_agent_persist::{Inserted, PersistError, PersistErrorKind, SessionEvent};
 
-use super::batch::{Batch, indexes};
+use super::batch::Batch;
 use super::database::{Database, Statement, Value};
 
 /// Stores the events as far as they fit, and tells of each index that the session has come to. Gives what
@@ -75,7 +75,7 @@ async fn examine(
     if first.first_index() != next_index {
         return Ok(Found::Stopped(Inserted::Conflict { next_index }));
     }
-    indexes(first)?;
+    first.signed_indexes()?;
     match refused.iter().position(is_known) {
         Some(fit) => Ok(Found::Fit(fit)),
         None => Err(overtaken(session_id)),
