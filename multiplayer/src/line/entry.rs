@@ -1,7 +1,7 @@
 //! How the line is stored: an entry for each frame, and one for a run of a session's events.
 
+use sandbox_agent_sdk::SessionEvent;
 use sandbox_agent_sdk::persist::RawValue;
-use sandbox_agent_sdk::{Sender, SessionEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
 
@@ -48,21 +48,6 @@ struct EventsParams {
 }
 
 impl Entry {
-    pub(super) fn payload(&self) -> Result<Box<RawValue>> {
-        let (method, params) = match self {
-            Self::Frame(body) => {
-                let data = body.data().map_err(unprintable)?;
-                (FRAME, to_raw_value(&FrameParams { kind: body.kind().into(), data: &data }))
-            }
-            Self::Events { session_id, from, to } => {
-                let params = EventsParams { session_id: session_id.clone(), from: *from, to: *to };
-                (EVENTS, to_raw_value(&params))
-            }
-        };
-        let params = params.map_err(unprintable)?;
-        to_raw_value(&Envelope { jsonrpc: "2.0", method, params: &params }).map_err(unprintable)
-    }
-
     /// Reads an entry of the line. What an entry of a later version says is a frame that is not known.
     pub(super) fn read(event: &SessionEvent) -> Result<Self> {
         let broken = |error| {
@@ -83,16 +68,20 @@ impl Entry {
     }
 }
 
-/// The entry as the store takes it.
-pub(super) fn stored(
-    line: &str,
-    id: String,
-    (from, to): (u64, u64),
-    at: i64,
-    entry: &Entry,
-) -> Result<SessionEvent> {
-    let event = SessionEvent::new(id, to, line, at, "", Sender::Client, entry.payload()?);
-    Ok(event.standing_from(from))
+/// What the entry of a frame says.
+pub(super) fn of_frame(body: &FrameBody) -> Result<Box<RawValue>> {
+    let data = body.data().map_err(unprintable)?;
+    envelope(FRAME, &FrameParams { kind: body.kind().into(), data: &data })
+}
+
+/// What the entry of a run of a session's events says.
+pub(super) fn of_events(session_id: String, from: u64, to: u64) -> Result<Box<RawValue>> {
+    envelope(EVENTS, &EventsParams { session_id, from, to })
+}
+
+fn envelope(method: &str, params: &impl Serialize) -> Result<Box<RawValue>> {
+    let params = to_raw_value(params).map_err(unprintable)?;
+    to_raw_value(&Envelope { jsonrpc: "2.0", method, params: &params }).map_err(unprintable)
 }
 
 fn unprintable(error: serde_json::Error) -> Error {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sandbox_agent_sdk::persist::Inserted;
-use sandbox_agent_sdk::{SessionEvent, SessionRecord};
+use sandbox_agent_sdk::persist::{Inserted, RawValue};
+use sandbox_agent_sdk::{Sender, SessionEvent, SessionRecord};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::entry::{Entry, stored};
+use super::entry::{Entry, of_events, of_frame};
 use super::store::LineStore;
 use super::tail::{End, Tail};
 use crate::error::{Error, ErrorKind, Result};
@@ -203,7 +203,7 @@ impl Writer {
                     }
                 }
                 What::Frame { body, id: None } => {
-                    batch.entries.push(self.entry(None, (next, next), at, &Entry::Frame(body.clone()))?);
+                    batch.entries.push(self.entry(None, (next, next), at, of_frame(&body)?));
                     batch.frames.push(Arc::new(Frame::new(next, at, body)));
                     batch.replies.push((reply, next));
                     next += 1;
@@ -224,8 +224,8 @@ impl Writer {
         let (first, last) = (first.0, last.1);
         batch.reached.push((run.session_id.clone(), last));
         let place = |index: u64| next + (index - first);
-        let entry = Entry::Events { session_id: run.session_id, from: first, to: last };
-        batch.entries.push(self.entry(None, (next, place(last)), at, &entry)?);
+        let payload = of_events(run.session_id, first, last)?;
+        batch.entries.push(self.entry(None, (next, place(last)), at, payload));
         batch.frames.extend(
             run.items
                 .into_iter()
@@ -234,9 +234,16 @@ impl Writer {
         Ok(place(last))
     }
 
-    fn entry(&self, id: Option<String>, places: (u64, u64), at: i64, entry: &Entry) -> Result<SessionEvent> {
+    /// The entry as the store takes it.
+    fn entry(
+        &self,
+        id: Option<String>,
+        (from, to): (u64, u64),
+        at: i64,
+        payload: Box<RawValue>,
+    ) -> SessionEvent {
         let id = id.unwrap_or_else(|| format!("{}:{}", self.store.id, Uuid::new_v4()));
-        stored(&self.store.id, id, places, at, entry)
+        SessionEvent::new(id, to, &*self.store.id, at, "", Sender::Client, payload).standing_from(from)
     }
 
     /// Stores a batch, then shows it, then answers.
@@ -280,7 +287,7 @@ impl Writer {
 
     async fn insert_once(&mut self, frame: &Frame, id: String, at: i64) -> Result<Appended> {
         let places = (frame.sequence, frame.sequence);
-        let entry = self.entry(Some(id), places, at, &Entry::Frame(frame.body.clone()))?;
+        let entry = self.entry(Some(id), places, at, of_frame(&frame.body)?);
         self.since += 1;
         match self.store.insert(vec![entry.clone()]).await? {
             Inserted::Stored => Ok(Appended::At(frame.sequence)),

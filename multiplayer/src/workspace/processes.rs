@@ -11,7 +11,6 @@ use sandbox_agent_sdk::ErrorKind as SdkErrorKind;
 use sandbox_agent_sdk::api::processes::{
     FollowLogs, LogEvent, LogOutput, ProcessInfo, ProcessLogs, ProcessLogsStream,
 };
-
 use tokio::time::sleep;
 
 use super::Inner;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures::{FutureExt, StreamExt};
 use sandbox_agent_sdk::persist::PersistErrorKind;
 use sandbox_agent_sdk::{ErrorKind as SdkErrorKind, Events, From, Session, SessionEvent};
-
 use tokio::time::{sleep, timeout};
 
 use super::Inner;
