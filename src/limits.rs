@@ -64,7 +64,7 @@ impl Default for Limits {
             turn: None,
             silence: Some(Duration::from_secs(30 * 60)),
             permission: None,
-            unconfirmed: Duration::from_secs(120),
+            unconfirmed: Duration::from_secs(25),
             cancel: Duration::from_secs(10),
             reconnect: Duration::from_secs(60),
             heartbeat: Duration::from_secs(45),
@@ -118,8 +118,9 @@ impl Limits {
         /// How long a permission request may stay unanswered before its turn is cancelled. None: people take their time.
         permission: Option<Duration>,
         /// How long a turn that was found running when its session was reattached may go on without
-        /// a sign that the agent has its prompt. 120 s: agents show something within seconds, and
-        /// who died between storing and sending left a prompt that nobody has.
+        /// a sign that the agent has its prompt; then it is told to stop. 25 s: agents show something within
+        /// seconds, who died between storing and sending left a prompt that nobody has, and whoever waits for
+        /// it waits less than a minute, a service's restart included. More where models think longer in silence.
         unconfirmed: Duration,
         /// How long a cancelled turn gets to end by itself before its process is ended. 10 s.
         cancel: Duration,

@@ -1,11 +1,14 @@
 //! What breaks during a turn, and what it comes to.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sandbox_agent_engine_harness::Engine;
 use sandbox_agent_multiplayer::{ErrorKind, NewPrompt, Phase, PromptState};
 use sandbox_agent_multiplayer_rivet::RivetWorkspaces;
 use sandbox_agent_testkit::Sandbox;
+use sandbox_agent_testkit::proxy::{Policy, Proxy, Way};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use crate::follower::{Follower, said, times_sent};
@@ -25,8 +28,18 @@ struct Scene {
 
 impl Scene {
     async fn begin() -> Self {
-        let (sandbox, engine) = (sandbox().await, Engine::start().await);
-        let host = HostProcess::start(&engine.url(), sandbox.url());
+        let sandbox = sandbox().await;
+        let url = sandbox.url().to_owned();
+        let scene = Self::enter(sandbox, &url).await;
+        scene.ada.prompt("turn", TURN_OF_4_S).await;
+        scene.bob.hears("begun").await;
+        scene
+    }
+
+    /// Both clients are here, and the host reaches the sandbox at this address.
+    async fn enter(sandbox: Sandbox, url: &str) -> Self {
+        let engine = Engine::start().await;
+        let host = HostProcess::start(&engine.url(), url);
         let workspaces = RivetWorkspaces::new(engine.url());
         // The host may not have come to the engine yet.
         let made = async {
@@ -39,8 +52,6 @@ impl Scene {
         };
         let ada = Follower::of(timeout(PATIENCE, made).await.expect("it is made"));
         let bob = Follower::enter(&engine.url(), "crash", "bob").await;
-        ada.prompt("turn", TURN_OF_4_S).await;
-        bob.hears("begun").await;
         Self { sandbox, engine, host, ada, bob }
     }
 
@@ -107,6 +118,53 @@ async fn a_host_that_is_killed_loses_nothing() {
     scene.ada.agrees_with_the_store().await;
 }
 
+/// Nobody can know whether the agent has such a prompt, so it is not sent again; and nobody waits for it for long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the engine at RIVET_ENGINE_BIN"]
+async fn a_host_that_dies_before_its_prompt_arrives_leaves_an_answer_within_a_minute() {
+    let _turn = TURN.lock().await;
+    let sandbox = sandbox().await;
+    let address = sandbox.url().trim_start_matches("http://").parse().unwrap();
+    let proxy = Proxy::start(address).await.unwrap();
+    let mut scene = Scene::enter(sandbox, proxy.url()).await;
+    scene.ada.prompt("first", "say first").await;
+    assert_eq!(scene.bob.over("first").await.phase, Phase::Done);
+
+    let posted = Arc::new(Notify::new());
+    let seen = posted.clone();
+    proxy.policy(move |line| {
+        if !line.starts_with("POST") {
+            return Policy::pass();
+        }
+        seen.notify_one();
+        Policy::pass().lose(Way::Up)
+    });
+    proxy.cut_all();
+    scene.ada.prompt("lost", "say lost").await;
+    timeout(PATIENCE, posted.notified()).await.expect("the prompt is on its way");
+    let next = scene.another_host();
+    std::mem::replace(&mut scene.host, next).dies();
+
+    let since = Instant::now();
+    for follower in [&scene.ada, &scene.bob] {
+        let prompt = follower.over("lost").await;
+        assert_eq!(prompt.phase, Phase::Failed);
+        let error = prompt.error.expect("it says why");
+        assert_eq!(
+            (error.code.as_str(), error.delivery.as_deref()),
+            ("timed_out", Some("unknown")),
+            "{error:?}"
+        );
+    }
+    println!("a prompt that never arrived was given up after {:?}", since.elapsed());
+    assert!(since.elapsed() < PATIENCE);
+    scene.ada.prompt("next", "say next").await;
+    assert_eq!(scene.ada.over("next").await.phase, Phase::Done);
+    let line = scene.bob.agrees_with_the_store().await;
+    assert_eq!((said(&line), times_sent(&line, "lost")), ("firstnext".to_owned(), 1));
+    assert_eq!(scene.sandbox.prompts_received().len(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs the engine at RIVET_ENGINE_BIN"]
 async fn an_engine_that_is_killed_and_comes_back_has_it_all() {
@@ -132,7 +190,7 @@ async fn failed(ada: &Follower) -> PromptState {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs the engine at RIVET_ENGINE_BIN"]
 async fn a_sandbox_that_dies_fails_the_turn_and_the_next_one_runs() {
-    let sandbox = std::sync::Arc::new(sandbox().await);
+    let sandbox = Arc::new(sandbox().await);
     play(workspaces(sandbox.url()), |actors| async move {
         let ada = Follower::enter(actors.url(), "dies", "ada").await;
         ada.prompt("turn", "say begun; think 60000; say ended").await;
@@ -167,7 +225,7 @@ async fn an_agent_that_exits_fails_the_turn_and_the_next_one_runs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs the engine at RIVET_ENGINE_BIN"]
 async fn a_sandbox_that_is_away_is_named_to_whoever_calls_and_waited_for() {
-    let sandbox = std::sync::Arc::new(sandbox().await);
+    let sandbox = Arc::new(sandbox().await);
     let limits = sandbox_agent_multiplayer_rivet::ActorLimits::default().open(Duration::from_secs(2));
     play(workspaces(sandbox.url()).actor_limits(limits), |actors| async move {
         sandbox.stop_listening().await;
