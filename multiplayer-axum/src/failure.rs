@@ -49,6 +49,7 @@ fn status(kind: &ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::Refused => StatusCode::FORBIDDEN,
         ErrorKind::NotDriving { .. } | ErrorKind::StaleControl { .. } => StatusCode::CONFLICT,
+        ErrorKind::OtherLine => StatusCode::GONE,
         ErrorKind::FutureSequence { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
         ErrorKind::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::InvalidInput | ErrorKind::Protocol => StatusCode::BAD_REQUEST,

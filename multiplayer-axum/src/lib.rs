@@ -37,7 +37,7 @@
 //! | route | does |
 //! | --- | --- |
 //! | `GET /{workspace}/ws` | a WebSocket: frames, calls and answers. Whoever is on it is shown as here |
-//! | `GET /{workspace}/events` | the frames as SSE, `id:` is the sequence. Goes on after `Last-Event-ID`, or `?after=17`. Whoever reads it is shown as here |
+//! | `GET /{workspace}/events` | the frames as SSE, `id:` is the sequence. Goes on after `Last-Event-ID`, or `?after=17`, of `?line=…` where that is given. Whoever reads it is shown as here |
 //! | `POST /{workspace}/calls/{action}` | one [call](sandbox_agent_multiplayer::Call): JSON arguments, JSON answer |
 //! | `GET /{workspace}/snapshot` | what the workspace is like: the call `getSessionInfo` |
 //!
@@ -48,9 +48,11 @@
 //! All messages are texts of JSON. The client speaks first:
 //!
 //! ```json
-//! {"type": "hello", "token": "…", "params": {"name": "Ada"}, "after": 17}
+//! {"type": "hello", "token": "…", "params": {"name": "Ada"}, "after": 17, "line": "1730000000000"}
 //! ```
 //!
+//! `line` is what the snapshot said when frame 17 was read. Where the store has lost that line since, and
+//! begun another one, the hello is refused with `other_line` rather than answered with frames of the other one.
 //! Without `after` the frames begin behind the snapshot; with `"recent": 500` that many before it. What
 //! comes back is a `welcome`, then each frame as [`Frame::json`](sandbox_agent_multiplayer::Frame::json) has it:
 //!

@@ -15,6 +15,8 @@ pub(crate) struct Hello {
     pub(crate) params: Value,
     /// Go on after this frame.
     pub(crate) after: Option<u64>,
+    /// Which is of this line.
+    pub(crate) line: Option<String>,
     /// Or this many frames before the newest.
     pub(crate) recent: Option<u64>,
 }

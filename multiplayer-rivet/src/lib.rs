@@ -70,6 +70,8 @@
 //!   so `last` is told again after 1, 5 and then each 15 s of silence. A frame that is too large for a message
 //!   is there as `{"sequence": 17, "type": "large", "data": {"bytes": 3000000}}`, and comes by `getFramePart`,
 //!   with this `sequence`, and with the `from` that is there where the frame stands for several places.
+//! - A page says which `line` it is of, as the snapshot does. Another one than before means that the history was
+//!   lost and begun anew: forget what you have, and begin with `getSessionInfo`.
 //! - Errors have the group `user`, the [kind's word](sandbox_agent_multiplayer::ErrorKind::code) as code, a
 //!   sentence, and all that is known as metadata.
 //!

@@ -47,7 +47,7 @@ pub enum Call {
         /// `once`, `always`, `reject`, or the id of one of its options.
         reply: String,
     },
-    /// Frames that are stored: a page `{"frames": […], "last": 17}`, as many as fit.
+    /// Frames that are stored: a page `{"line": "…", "last": 17, "frames": […]}`, as many as fit.
     GetSequencedEvents {
         /// After this frame; 0 is before the first.
         since: u64,
@@ -153,12 +153,15 @@ pub struct Page {
     pub frames: Vec<Arc<Frame>>,
     /// The last frame of the line.
     pub last: u64,
+    /// [Which line](crate::Snapshot::line) it is.
+    pub line: String,
 }
 
 impl Page {
     /// The page as it travels, where no frame may have more bytes than that.
     pub fn json(&self, max_bytes: usize) -> Box<RawValue> {
-        let mut text = format!(r#"{{"last":{},"frames":["#, self.last);
+        let line = serde_json::Value::from(&*self.line);
+        let mut text = format!(r#"{{"line":{line},"last":{},"frames":["#, self.last);
         for (at, frame) in self.frames.iter().enumerate() {
             if at > 0 {
                 text.push(',');

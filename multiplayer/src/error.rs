@@ -42,6 +42,8 @@ pub enum ErrorKind {
         /// The last frame of the line.
         last: u64,
     },
+    /// The line was begun anew since the caller read it: the store has lost what it had. Begin with a snapshot.
+    OtherLine,
     /// A message is larger than the host takes. Send less.
     TooLarge {
         /// The limit in bytes.
@@ -78,6 +80,7 @@ impl ErrorKind {
             Self::NotDriving { .. } => "not_driving",
             Self::StaleControl { .. } => "stale_control",
             Self::FutureSequence { .. } => "future_sequence",
+            Self::OtherLine => "other_line",
             Self::TooLarge { .. } => "too_large",
             Self::InvalidInput => "invalid_input",
             Self::NotFound => "not_found",
@@ -115,6 +118,7 @@ impl ErrorKind {
             },
             "stale_control" => Self::StaleControl { term: number("term") },
             "future_sequence" => Self::FutureSequence { last: number("last") },
+            "other_line" => Self::OtherLine,
             "too_large" => Self::TooLarge { limit: number("limit").try_into().unwrap_or(usize::MAX) },
             "invalid_input" => Self::InvalidInput,
             "not_found" => Self::NotFound,
@@ -151,6 +155,12 @@ impl Error {
 
     pub(crate) fn protocol(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Protocol, message)
+    }
+
+    pub(crate) fn other_line() -> Self {
+        let message = "the workspace's line was begun anew, so its frames do not go on where you are; begin \
+                       with a snapshot, as a new client does";
+        Self::new(ErrorKind::OtherLine, message)
     }
 
     pub(crate) fn closed() -> Self {

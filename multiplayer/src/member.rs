@@ -82,6 +82,13 @@ impl Member {
         Ok(self.workspace.snapshot())
     }
 
+    /// An error where the [line](crate::Snapshot::line) that somebody read before is another one than this
+    /// workspace's: [`OtherLine`](crate::ErrorKind::OtherLine). Who names none is not checked.
+    pub fn check_line(&self, line: Option<&str>) -> Result<()> {
+        let same = line.is_none_or(|line| self.workspace.inner.line.tail.look(|now| now.line == line));
+        if same { Ok(()) } else { Err(Error::other_line()) }
+    }
+
     /// Every frame after this one; 0 is before the first. A frame that is not there yet is
     /// [`FutureSequence`](crate::ErrorKind::FutureSequence).
     pub fn frames_after(&self, sequence: u64) -> Result<Frames> {
@@ -98,7 +105,8 @@ impl Member {
     /// A page of stored frames after this one: at most `limit` (1,000), and at most `bytes` of JSON or one frame.
     pub async fn page(&self, after: u64, limit: usize, bytes: usize) -> Result<Page> {
         let frames = line::page(self.frames_after(after)?, limit.clamp(1, PAGE), bytes).await?;
-        Ok(Page { frames, last: self.workspace.inner.line.tail.last() })
+        let (last, line) = self.workspace.inner.line.tail.look(|now| (now.sequence, now.line.clone()));
+        Ok(Page { frames, last, line })
     }
 
     /// Says something to an agent. It is stored, and everybody sees it, when this returns; how it goes on is

@@ -24,6 +24,9 @@ const ENDED: usize = 16;
 pub struct Snapshot {
     /// The workspace.
     pub workspace: String,
+    /// Which line it is of: another one where the store has lost the line, and it was begun anew. Numbers of
+    /// one line say nothing in another.
+    pub line: String,
     /// The last frame that it has taken in.
     pub sequence: u64,
     /// The sessions, by id.

@@ -37,6 +37,8 @@ export class Connection {
   #calls = new Map();
   /** The last frame that was handed on; `null` before the first welcome. */
   #last = null;
+  /** Which line it is of. */
+  #line = null;
   #recent = RECENT;
   /** Frames that wait for a large one before them. */
   #waiting = null;
@@ -90,7 +92,7 @@ export class Connection {
     this.#socket = socket;
     this.#heard = Date.now();
     socket.addEventListener("open", () => {
-      const from = this.#last === null ? { recent: this.#recent } : { after: this.#last };
+      const from = this.#last === null ? { recent: this.#recent } : { after: this.#last, line: this.#line };
       socket.send(JSON.stringify({ type: "hello", ...this.#credentials(), ...from }));
     });
     socket.addEventListener("message", (event) => {
@@ -116,6 +118,7 @@ export class Connection {
     this.#open = true;
     this.#attempt = 0;
     this.#last = message.after;
+    this.#line = message.snapshot.line;
     this.#on.welcome(message, fresh);
     this.#on.status("open");
     for (const { text } of this.#calls.values()) this.#socket.send(text);
@@ -171,7 +174,7 @@ export class Connection {
   }
 
   #refused(error) {
-    if (error.code === "future_sequence") {
+    if (["future_sequence", "other_line"].includes(error.code)) {
       // Another line than the one that was read: begin anew.
       this.#last = null;
     } else if (["refused", "not_found", "invalid_input"].includes(error.code)) {

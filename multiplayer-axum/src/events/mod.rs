@@ -28,9 +28,11 @@ pub(crate) async fn stream(
 ) -> Result<Response, Refusal> {
     let place = host.place()?;
     let after = begin(&headers, &query)?;
+    let line = parameter(&query, "line").map(str::to_owned);
     let request = request::of(&workspace, &headers, query, &host.options);
     let visitor = host.visitor(&request).await?;
     if let Some(after) = after {
+        visitor.check_line(line.as_deref())?;
         visitor.frames_after(after)?;
     }
     let member = visitor.workspace().seat(visitor.participant().clone()).await?;
@@ -59,9 +61,13 @@ pub(crate) async fn stream(
 /// Where to begin. What a browser that comes back says counts before what its page once asked for.
 fn begin(headers: &HeaderMap, query: &request::Query) -> Result<Option<u64>, Error> {
     let header = headers.get("last-event-id").map(|id| id.to_str().unwrap_or("?"));
-    let asked = query.iter().find(|(name, _)| name == "after").map(|(_, after)| &**after);
-    let Some(after) = header.filter(|id| !id.is_empty()).or(asked) else { return Ok(None) };
+    let header = header.filter(|id| !id.is_empty());
+    let Some(after) = header.or_else(|| parameter(query, "after")) else { return Ok(None) };
     let number = after.parse();
     let message = "the frame to begin after is a whole number: that of the last one that was read";
     number.map(Some).map_err(|error| Error::new(ErrorKind::InvalidInput, message).with_source(error))
+}
+
+fn parameter<'a>(query: &'a request::Query, name: &str) -> Option<&'a str> {
+    query.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)
 }

@@ -141,6 +141,7 @@ impl Socket {
         let last = visitor.snapshot()?.sequence;
         let begin = hello.after.or(hello.recent.map(|recent| last.saturating_sub(recent)));
         if let Some(after) = begin {
+            visitor.check_line(hello.line.as_deref())?;
             visitor.frames_after(after)?;
         }
         let member = workspace.seat(visitor.participant().clone()).await?;

@@ -123,6 +123,7 @@ async fn a_place_that_is_not_there_yet_or_no_number_is_refused() {
     for (query, last, status, code) in [
         ("?after=999", None, 416, "future_sequence"),
         ("", Some("999"), 416, "future_sequence"),
+        ("?line=another", Some("0"), 410, "other_line"),
         ("?after=-1", None, 400, "invalid_input"),
         ("", Some("x"), 400, "invalid_input"),
     ] {

@@ -61,6 +61,18 @@ async fn a_frame_that_is_not_there_yet_is_refused_and_the_last_one_named() {
 }
 
 #[tokio::test]
+async fn a_frame_of_another_line_is_refused() {
+    let host = Host::start().await;
+    let line = host.workspace.snapshot().line;
+    let hello = |line: &str| json!({ "type": "hello", "token": "ada", "after": 0, "line": line });
+    let (error, code, _) = refused(&host, hello("another")).await;
+    assert_eq!((&error["code"], code), (&json!("other_line"), 1008));
+    let mut ada = Client::connect(&host.ws()).await;
+    ada.say(&hello(&line)).await;
+    assert_eq!(ada.hear().await["snapshot"]["line"], *line);
+}
+
+#[tokio::test]
 async fn a_workspace_that_is_not_there_is_not_found() {
     let host = Host::start().await;
     let url = host.ws().replace("/w/", "/other/");

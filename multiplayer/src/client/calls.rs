@@ -17,7 +17,6 @@ use super::{Inner, WorkspaceClient};
 use crate::call::{Call, Page};
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
-use crate::frame::Frame;
 use crate::prompt::{Accepted, NewPrompt};
 
 /// Each is checked by the host against rights and control, as the call of the same name of a
@@ -107,8 +106,7 @@ impl WorkspaceClient {
         let Ok(_permit) = self.inner.permits.try_acquire() else {
             return Err(Error::new(ErrorKind::Full, "as many calls are under way as may; wait for one"));
         };
-        let (frames, last) = self.inner.page(after, limit, Asking::Caller).await?;
-        Ok(Page { frames, last })
+        self.inner.page(after, limit, Asking::Caller).await
     }
 
     async fn answer<T: DeserializeOwned>(&self, call: Call) -> Result<T> {
@@ -136,12 +134,7 @@ impl Inner {
     }
 
     /// A page of the host, with large frames fetched.
-    pub(super) async fn page(
-        self: &Arc<Self>,
-        after: u64,
-        limit: usize,
-        asking: Asking,
-    ) -> Result<(Vec<Arc<Frame>>, u64)> {
+    pub(super) async fn page(self: &Arc<Self>, after: u64, limit: usize, asking: Asking) -> Result<Page> {
         let calls = OverAny { inner: self.clone(), asking };
         let (bytes, most) = (self.limits.ahead_bytes, self.limits.frame_bytes);
         fetch::whole_page(&calls, after, limit, bytes, most).await

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::arrival::{Arrival, Large};
-use super::fetch::{self, Bounded};
+use super::fetch::{self, Arrived, Bounded};
 use super::merge::{Merge, Need};
 use super::outbox::{Outbox, Request, Send};
 use super::reconnect::{Patience, Reconnect};
@@ -37,13 +37,15 @@ pub(super) struct Driver {
     requests: mpsc::UnboundedReceiver<Request>,
     outbox: Outbox,
     merge: Merge,
+    /// Which line it is, once a host has said so.
+    line: String,
     reconnect: Reconnect,
 }
 
 /// What was asked of the host to make the line whole.
 enum Fetched {
     Snapshot(Snapshot),
-    Page { since: u64, arrivals: Vec<Arrival>, last: u64 },
+    Page { since: u64, page: Arrived },
     Large { large: Large, frame: Option<Arc<Frame>> },
 }
 
@@ -59,7 +61,7 @@ impl Driver {
         let outbox = Outbox::new(policy, inner.limits.waiting);
         let merge = Merge::new(inner.limits.ahead_bytes);
         let reconnect = Reconnect::new(inner.limits.reconnect);
-        Self { transport, inner, requests, outbox, merge, reconnect }
+        Self { transport, inner, requests, outbox, merge, line: String::new(), reconnect }
     }
 
     pub(super) async fn run(mut self) {
@@ -97,7 +99,7 @@ impl Driver {
             self.outbox.lost(&error);
             let patience = if matches!(error.kind(), ErrorKind::FutureSequence { .. }) {
                 Patience::Tries(BEHIND)
-            } else if self.transport.is_final(&error) {
+            } else if *error.kind() == ErrorKind::OtherLine || self.transport.is_final(&error) {
                 Patience::Tries(FINAL)
             } else {
                 Patience::Endless
@@ -230,8 +232,7 @@ impl Driver {
             Ok(match need {
                 Need::Snapshot => Fetched::Snapshot(fetch::snapshot(&calls).await?),
                 Need::Page(since) => {
-                    let (arrivals, last) = fetch::page(&calls, since, fetch::PAGE).await?;
-                    Fetched::Page { since, arrivals, last }
+                    Fetched::Page { since, page: fetch::page(&calls, since, fetch::PAGE).await? }
                 }
                 Need::Large(large) => {
                     Fetched::Large { large, frame: fetch::large(&calls, large, max_bytes).await? }
@@ -241,17 +242,32 @@ impl Driver {
         .boxed()
     }
 
+    /// What another line has under the same numbers would go into this one without a word.
+    fn check_line(&mut self, line: &str) -> Result<()> {
+        if self.line.is_empty() {
+            line.clone_into(&mut self.line);
+        }
+        if line.is_empty() || line == self.line {
+            return Ok(());
+        }
+        Err(Error::other_line())
+    }
+
     fn fetched(&mut self, fetched: Fetched) -> Result<()> {
         let mut told = Vec::new();
         let fetched = match fetched {
             Fetched::Snapshot(snapshot) => {
+                self.check_line(&snapshot.line)?;
                 let jumped = self.merge.jump(snapshot.sequence, &mut told);
                 if jumped.is_ok() {
                     self.inner.window.jump(snapshot);
                 }
                 jumped
             }
-            Fetched::Page { since, arrivals, last } => self.merge.page(since, arrivals, last, &mut told),
+            Fetched::Page { since, page: Arrived { arrivals, last, line } } => {
+                self.check_line(&line)?;
+                self.merge.page(since, arrivals, last, &mut told)
+            }
             Fetched::Large { frame: Some(frame), .. } => {
                 self.merge.fetched(frame, &mut told);
                 Ok(())

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::arrival::{Arrival, Large};
 use super::transport::Caller;
-use crate::call::Call;
+use crate::call::{Call, Page};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::snapshot::Snapshot;
@@ -44,6 +44,17 @@ struct PageParts<'a> {
     #[serde(borrow)]
     frames: Vec<&'a RawValue>,
     last: u64,
+    #[serde(default)]
+    line: String,
+}
+
+/// Some of the line.
+pub(super) struct Arrived {
+    pub(super) arrivals: Vec<Arrival>,
+    /// The last place of the line.
+    pub(super) last: u64,
+    /// Which line it is; empty where the host does not say.
+    pub(super) line: String,
 }
 
 #[derive(Deserialize)]
@@ -64,15 +75,15 @@ pub(super) async fn snapshot(calls: &dyn Caller) -> Result<Snapshot> {
     read(action, &calls.call(call).await?)
 }
 
-/// Frames behind a place, at most so many, and the last place of the line.
-pub(super) async fn page(calls: &dyn Caller, since: u64, limit: usize) -> Result<(Vec<Arrival>, u64)> {
+/// Frames behind a place, at most so many.
+pub(super) async fn page(calls: &dyn Caller, since: u64, limit: usize) -> Result<Arrived> {
     let call = Call::GetSequencedEvents { since, limit: Some(limit) };
     let action = call.action();
     let answer = calls.call(call).await?;
     let parts: PageParts<'_> =
         serde_json::from_str(answer.get()).map_err(|error| unreadable(action, error))?;
-    let frames = parts.frames.into_iter().map(|part| Arrival::read(part.get())).collect::<Result<_>>()?;
-    Ok((frames, parts.last))
+    let arrivals = parts.frames.into_iter().map(|part| Arrival::read(part.get())).collect::<Result<_>>()?;
+    Ok(Arrived { arrivals, last: parts.last, line: parts.line })
 }
 
 /// The same with large frames fetched: fewer, where they would come to more than about `bytes`.
@@ -82,8 +93,8 @@ pub(super) async fn whole_page(
     limit: usize,
     bytes: usize,
     max_bytes: usize,
-) -> Result<(Vec<Arc<Frame>>, u64)> {
-    let (arrivals, last) = page(calls, since, limit).await?;
+) -> Result<Page> {
+    let Arrived { arrivals, last, line } = page(calls, since, limit).await?;
     let (mut frames, mut size) = (Vec::with_capacity(arrivals.len()), 0);
     for arrival in arrivals {
         let frame = match arrival {
@@ -96,7 +107,7 @@ pub(super) async fn whole_page(
         size += frame.size();
         frames.push(frame);
     }
-    Ok((frames, last))
+    Ok(Page { frames, last, line })
 }
 
 /// A frame that is too large for one message, by parts; `None` when it is there no more as it was.

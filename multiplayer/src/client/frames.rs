@@ -144,7 +144,7 @@ impl ClientFrames {
                 self.mark.changed().await.ok();
                 Ok(())
             }
-            Some(Ok((frames, _))) => self.take(after, last, frames).await,
+            Some(Ok(page)) => self.take(after, last, page.frames).await,
             Some(Err(error)) if is_passing(&error) || is_stale(&error, after, last) => {
                 self.pause(error).await
             }

@@ -202,6 +202,10 @@ impl Merge {
 
     /// Tells what follows without a hole.
     fn release(&mut self, told: &mut Vec<Arc<Frame>>) {
+        // What a new connection pushes may be of another line, until an answer has said which it is.
+        if self.due == Due::Opened {
+            return;
+        }
         while let (Some(done), Some(first)) = (self.done, self.waiting.first_entry()) {
             let (from, to) = first.get().places();
             if to > done && (from > done + 1 || matches!(first.get(), Arrival::Large(_))) {

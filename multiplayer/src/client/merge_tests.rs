@@ -70,6 +70,15 @@ fn what_arrives_before_the_beginning_is_known_is_kept() {
 }
 
 #[test]
+fn what_a_new_connection_pushes_waits_for_the_first_answer() {
+    let mut merge = begun(4);
+    merge.opened();
+    assert_eq!(push(&mut merge, some(frame(5))), []);
+    assert_eq!(page(&mut merge, 4, &[5], 6).unwrap(), [(5, 5)]);
+    assert_eq!(push(&mut merge, some(frame(6))), [(6, 6)]);
+}
+
+#[test]
 fn silence_and_a_new_connection_are_reasons_to_ask() {
     let mut merge = begun(4);
     merge.silent();

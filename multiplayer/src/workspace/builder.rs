@@ -158,6 +158,8 @@ impl WorkspaceBuilder {
         };
         let mut snapshot = restore(&store, &record).await?;
         snapshot.workspace.clone_from(&self.id);
+        // Copies of the record keep it, and a line that is begun anew gets another one.
+        snapshot.line = record.created_at.to_string();
         let first = match &self.session {
             Some(request) => request.id().to_owned(),
             None => snapshot.sessions.keys().next().cloned().unwrap_or_default(),

@@ -37,6 +37,25 @@ async fn history_and_control_are_as_they_were_and_the_line_goes_on() {
 }
 
 #[tokio::test]
+async fn a_line_keeps_its_name_for_as_long_as_its_store_has_it() {
+    let sandbox = sandbox().await;
+    let driver = MemorySessionPersistDriver::new();
+    let mut lines = Vec::new();
+    for driver in [driver.clone(), driver, MemorySessionPersistDriver::new()] {
+        let workspace = builder(&sandbox, driver).await.open().await.unwrap();
+        let ada = join(&workspace, "ada").await;
+        let page = ada.page(0, 1, 1024).await.unwrap();
+        assert_eq!(page.line, workspace.snapshot().line);
+        ada.check_line(Some(&page.line)).unwrap();
+        lines.push(page.line);
+        drop(ada);
+        workspace.close().await.unwrap();
+    }
+    assert_eq!(lines[0], lines[1]);
+    assert_ne!(lines[1], lines[2]);
+}
+
+#[tokio::test]
 async fn a_turn_that_runs_goes_on_and_its_end_is_told() {
     let sandbox = sandbox().await;
     let driver = MemorySessionPersistDriver::new();

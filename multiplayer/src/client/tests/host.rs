@@ -37,6 +37,8 @@ pub(super) struct State {
     pub(super) line: Vec<Arc<Frame>>,
     /// Frames up to here are evicted.
     pub(super) evicted: u64,
+    /// Which line it is.
+    pub(super) name: String,
     pub(super) connections: u32,
     pub(super) resumed: Vec<Option<u64>>,
     /// What a connection is refused with.
@@ -133,7 +135,7 @@ impl State {
     }
 
     fn snapshot(&self) -> Snapshot {
-        let mut snapshot = Snapshot::default();
+        let mut snapshot = Snapshot { line: self.name.clone(), ..Snapshot::default() };
         for frame in &self.line {
             snapshot.apply(frame.sequence, &frame.body);
         }
@@ -176,7 +178,7 @@ impl State {
             let from = frame.from.max(since + 1);
             self.message(&Frame::standing_from(from, frame.sequence, frame.at, frame.body.clone()))
         }));
-        let json = format!(r#"{{"last":{last},"frames":[{}]}}"#, texts.join(","));
+        let json = format!(r#"{{"line":"{}","last":{last},"frames":[{}]}}"#, self.name, texts.join(","));
         Ok(RawValue::from_string(json).unwrap())
     }
 
@@ -252,6 +254,6 @@ impl Caller for Host {
 #[test]
 fn pages_are_as_the_workspace_makes_them() {
     let host = Host::with(2);
-    let page = Page { frames: host.state().line.clone(), last: 2 };
+    let page = Page { frames: host.state().line.clone(), last: 2, line: String::new() };
     assert_eq!(host.state().page(0, 1000).unwrap().get(), page.json(usize::MAX).get());
 }

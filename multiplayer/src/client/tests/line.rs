@@ -270,6 +270,31 @@ async fn what_no_try_can_mend_ends_the_client_with_the_error() {
     assert!(matches!(over, Status::Disposed { why: Why::Failed(_) }));
 }
 
+/// Its numbers go on where the client is, and mean something else.
+#[tokio::test(start_paused = true)]
+async fn a_line_that_was_begun_anew_is_not_taken_for_the_same() {
+    let host = Host::with(5);
+    host.state().name = "first".to_owned();
+    let client = connected(&host).await;
+    let mut frames = client.frames();
+    host.append(1);
+    up_to(&mut frames, 6).await;
+    host.state().name = "second".to_owned();
+    host.mute(true);
+    host.cut();
+    while host.state().connections < 2 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    // Pushed before any answer says which line it is.
+    host.append(3);
+    sleep(Duration::from_millis(1)).await;
+    host.mute(false);
+    let error = timeout(EVER, frames.recv()).await.unwrap().unwrap().unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::OtherLine);
+    assert!(frames.recv().await.is_none());
+    becomes(&client, Status::is_over).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_host_that_another_has_taken_over_from_is_waited_out() {
     let host = Host::with(50);
