@@ -58,6 +58,29 @@ async fn workspaces_are_found_made_and_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs the engine at RIVET_ENGINE_BIN"]
+async fn who_does_not_drive_an_old_term_and_a_place_that_is_not_there_are_refused() {
+    let sandbox = sandbox().await;
+    play(workspaces(sandbox.url()), |actors| async move {
+        let ada = Follower::enter(actors.url(), "terms", "ada").await;
+        let eve = Follower::enter(actors.url(), "terms", "eve").await;
+        let term = ada.client.request_control().await.unwrap().term;
+        let refused = eve.client.prompt(NewPrompt::new("say no")).await.unwrap_err();
+        assert_eq!(*refused.kind(), ErrorKind::NotDriving { drivers: vec!["ada".to_owned()] });
+        ada.client.give_control("eve").await.unwrap();
+        let stale = ErrorKind::StaleControl { term: term + 1 };
+        let refused = ada.client.prompt(NewPrompt::new("say late").term(term)).await.unwrap_err();
+        assert_eq!(*refused.kind(), stale);
+        assert_eq!(*eve.client.release_control(Some(term)).await.unwrap_err().kind(), stale);
+
+        let last = eve.client.page(0, 1).await.unwrap().last;
+        let refused = eve.client.page(last + 1000, 1).await.unwrap_err();
+        assert!(matches!(refused.kind(), ErrorKind::FutureSequence { .. }), "{refused}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the engine at RIVET_ENGINE_BIN"]
 async fn floods_and_what_is_too_large_for_a_message_arrive_whole() {
     let sandbox = sandbox().await;
     play(workspaces(sandbox.url()), |actors| async move {
