@@ -1,9 +1,15 @@
 //! The actor that does things at their time: the engine wakes it, whoever is connected.
+//!
+//! ```text
+//! schedule, when it is due ┐
+//! a client, at once        ┴→ queue → one job after the other
+//! ```
+//!
+//! The engine keeps both, so that a job is there until it is done, whatever crashes.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use rivetkit_core::{ActorContext, ActorEvent, ActorStart};
+use rivetkit_core::{ActorContext, ActorEvent, ActorStart, QueueNextOpts, QueueSendResult, QueueSendStatus};
 use sandbox_agent_multiplayer::{Call, Command, CommandOutput, NewPrompt};
 use sandbox_agent_multiplayer_rivet::{Credentials, RivetWorkspaces};
 use serde::{Deserialize, Serialize};
@@ -17,6 +23,16 @@ pub(crate) enum Job {
     Command { workspace: String, program: String, args: Vec<String> },
 }
 
+/// A job in the queue. One that comes twice is the same prompt: the agent is asked once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Errand {
+    pub(crate) id: String,
+    pub(crate) job: Job,
+}
+
+/// The queue's name.
+pub(crate) const JOBS: &str = "jobs";
+
 /// When.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum When {
@@ -26,28 +42,25 @@ pub(crate) enum When {
     Cron { name: String, expression: String },
 }
 
-/// An actor's whole life, from when it wakes until it sleeps. Its schedule outlives that.
+/// An actor's whole life, from when it wakes until it sleeps. Its schedule and its queue outlive that.
 pub(crate) async fn run(start: ActorStart, workspaces: RivetWorkspaces) -> anyhow::Result<()> {
     let ActorStart { ctx, is_new, mut events, .. } = start;
     println!("calendar: {}", if is_new { "begins" } else { "wakes" });
-    let workspaces = Arc::new(workspaces);
+    let worker = tokio::spawn(work(ctx.clone(), workspaces));
     while let Some(event) = events.recv().await {
         match event {
             // By the engine's clock.
             ActorEvent::Action { args, scheduled_fire: Some(fire), reply, .. } => {
-                // A fire that a crash repeats is the same prompt: the agent is asked once.
                 let id = format!("{}@{}", fire.id, fire.scheduled_at);
-                let workspaces = workspaces.clone();
-                tokio::spawn(
-                    async move { reply.send(fires(&workspaces, id, &args).await.map(|()| nothing())) },
-                );
+                reply.send(is_due(&ctx, id, &args).await.map(|()| nothing()));
             }
             // By a client.
             ActorEvent::Action { name, args, reply, .. } => {
-                let ctx = ctx.clone();
-                tokio::spawn(
-                    async move { reply.send(schedule(&ctx, &name, &args).await.map(|()| nothing())) },
-                );
+                reply.send(schedule(&ctx, &name, &args).await.map(|()| nothing()));
+            }
+            ActorEvent::QueueSend { name, body, reply, .. } => {
+                let sent = QueueSendResult { status: QueueSendStatus::Completed, response: None };
+                reply.send(ctx.send(&name, &body).await.map(|_| sent));
             }
             // An example lets everybody in: say no here to whom you don't know by `params`.
             ActorEvent::ConnectionPreflight { reply, .. } | ActorEvent::ConnectionOpen { reply, .. } => {
@@ -55,6 +68,8 @@ pub(crate) async fn run(start: ActorStart, workspaces: RivetWorkspaces) -> anyho
             }
             ActorEvent::RunGracefulCleanup { reply, .. } => {
                 println!("calendar: sleeps");
+                // What it is at is in the queue still, and is done after waking.
+                worker.abort();
                 reply.send(Ok(()));
             }
             ActorEvent::SerializeState { reply, .. } => reply.send(Ok(Vec::new())),
@@ -79,8 +94,30 @@ async fn schedule(ctx: &ActorContext, name: &str, args: &[u8]) -> anyhow::Result
     Ok(())
 }
 
-async fn fires(workspaces: &RivetWorkspaces, id: String, args: &[u8]) -> anyhow::Result<()> {
+async fn is_due(ctx: &ActorContext, id: String, args: &[u8]) -> anyhow::Result<()> {
     let [job]: [Job; 1] = ciborium::from_reader(args)?;
+    let mut body = Vec::new();
+    ciborium::into_writer(&Errand { id, job }, &mut body)?;
+    ctx.send(JOBS, &body).await?;
+    Ok(())
+}
+
+/// Does what is in the queue, until the actor sleeps.
+async fn work(ctx: ActorContext, workspaces: RivetWorkspaces) -> anyhow::Result<()> {
+    loop {
+        let next =
+            QueueNextOpts { names: Some(vec![JOBS.to_owned()]), completable: true, ..Default::default() };
+        let Some(message) = ctx.next(next).await? else { continue };
+        let _awake = ctx.keep_awake_region();
+        if let Err(error) = does(&workspaces, &message.body).await {
+            println!("calendar: a job failed: {error:#}");
+        }
+        message.complete(None).await?;
+    }
+}
+
+async fn does(workspaces: &RivetWorkspaces, body: &[u8]) -> anyhow::Result<()> {
+    let Errand { id, job } = ciborium::from_reader(body)?;
     let me = Credentials::new().token("the calendar's token");
     match job {
         Job::Prompt { workspace, text } => {

@@ -1,5 +1,5 @@
-//! A prompt and a command at a time, and a prompt every morning: the engine keeps the schedule, and wakes the
-//! actor when it is due.
+//! A command at once, a command and a prompt at a time, and a prompt every morning: the engine keeps the queue and
+//! the schedule, and wakes the actor when something is due.
 //!
 //! ```sh
 //! cargo run
@@ -9,7 +9,7 @@ mod calendar;
 
 use std::time::Duration;
 
-use rivetkit_client::{Client, ClientConfig, EncodingKind, GetOrCreateOptions};
+use rivetkit_client::{Client, ClientConfig, EncodingKind, GetOrCreateOptions, SendOpts};
 use rivetkit_core::{ActorConfig, ActorFactory, CoreRegistry, EngineSpawnMode, ServeConfig};
 use sandbox_agent_multiplayer::{ConnectionRequest, Error, FrameBody, Participant, Person, Rights};
 use sandbox_agent_multiplayer_rivet::{Credentials, RivetWorkspaces, WorkspaceActor, WorkspaceKey};
@@ -17,7 +17,7 @@ use sandbox_agent_sdk::{SandboxAgent, SessionEventExt, SessionRequest};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use calendar::{Job, When};
+use calendar::{Errand, JOBS, Job, When};
 
 /// So soon that the calendar sleeps before anything is due; the default is 30 s.
 const SLEEP: Duration = Duration::from_secs(1);
@@ -88,6 +88,8 @@ async fn plan_and_watch(engine: &str) -> anyhow::Result<()> {
     calendar.action("schedule", vec![json!(daily), json!(prompt)]).await?;
     let (program, args) = ("echo".to_owned(), vec!["cleaned".to_owned()]);
     let command = Job::Command { workspace: WORKSPACE.to_owned(), program, args };
+    let now = Errand { id: "at once".to_owned(), job: command.clone() };
+    calendar.send(JOBS, now, SendOpts::default()).await?;
     calendar.action("schedule", vec![json!(When::In(4)), json!(command)]).await?;
     calendar.action("schedule", vec![json!(When::In(6)), json!(prompt)]).await?;
     println!("all is planned");

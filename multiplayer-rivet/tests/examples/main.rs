@@ -69,6 +69,7 @@ async fn what_is_planned_comes_by_itself() {
         &seen,
         &[
             "calendar: begins",
+            "calendar: ran a command, exit code Some(0)",
             "calendar: sleeps",
             "calendar: wakes",
             "calendar: ran a command, exit code Some(0)",
