@@ -34,7 +34,7 @@ async fn main() -> Result<ExitCode> {
 
 /// The processor time of this process for a turn, in nanoseconds a byte.
 async fn cost(session: &Session, prompt: String) -> Result<f64> {
-    let before = cpu::seconds()?;
+    let before = cpu::time();
     session.prompt(prompt).await?;
-    Ok((cpu::seconds()? - before) * 1e9 / f64::from(BYTES))
+    Ok((cpu::time() - before).as_secs_f64() * 1e9 / f64::from(BYTES))
 }
