@@ -1,6 +1,6 @@
 //! The messages of a WebSocket.
 
-use sandbox_agent_multiplayer::{Error, Failure, Participant, Rights, Snapshot};
+use sandbox_agent_multiplayer::{Error, ErrorKind, Failure, Participant, Rights, Snapshot};
 use sandbox_agent_sdk::persist::RawValue;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -8,8 +8,6 @@ use serde_json::{Value, json};
 /// The first message of a client.
 #[derive(Deserialize)]
 pub(crate) struct Hello {
-    #[serde(rename = "type")]
-    kind: String,
     pub(crate) token: Option<String>,
     #[serde(default)]
     pub(crate) params: Value,
@@ -23,10 +21,14 @@ pub(crate) struct Hello {
 
 impl Hello {
     pub(crate) fn read(text: &str) -> Result<Self, Error> {
-        serde_json::from_str(text)
-            .ok()
-            .filter(|hello: &Self| hello.kind == "hello")
-            .ok_or_else(|| protocol(r#"the first message has to be {"type":"hello", …}"#))
+        let other = || protocol(r#"the first message has to be {"type":"hello", …}"#);
+        let said: Value = serde_json::from_str(text).map_err(|_| other())?;
+        if said["type"] != "hello" {
+            return Err(other());
+        }
+        serde_json::from_value(said).map_err(|error| {
+            Error::new(ErrorKind::InvalidInput, format!("this hello can't be understood: {error}"))
+        })
     }
 }
 
@@ -105,30 +107,24 @@ pub(crate) fn answer(id: u64, answer: Result<Box<RawValue>, Error>) -> String {
 }
 
 pub(crate) fn protocol(message: &str) -> Error {
-    Error::new(sandbox_agent_multiplayer::ErrorKind::Protocol, message)
+    Error::new(ErrorKind::Protocol, message)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use sandbox_agent_multiplayer::ErrorKind;
-
     use super::*;
 
     #[test]
     fn a_hello_is_known_by_its_type() {
         let hello = Hello::read(r#"{"type":"hello","token":"t","after":3,"new":1}"#).unwrap();
         assert_eq!((hello.token.as_deref(), hello.after, hello.recent), (Some("t"), Some(3), None));
-        for other in [
-            "",
-            "{}",
-            r#"{"id":1,"action":"prompt"}"#,
-            r#"{"type":"ping"}"#,
-            r#"{"type":"hello","after":-1}"#,
-        ] {
+        for other in ["", "{}", r#"{"id":1,"action":"prompt"}"#, r#"{"type":"ping"}"#] {
             let refused = Hello::read(other).err().map(|error| error.kind().clone());
             assert_eq!(refused, Some(ErrorKind::Protocol), "{other}");
         }
+        let wrong = Hello::read(r#"{"type":"hello","after":-1}"#).map(|_| ()).unwrap_err();
+        assert_eq!(*wrong.kind(), ErrorKind::InvalidInput);
     }
 
     #[test]

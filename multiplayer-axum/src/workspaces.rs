@@ -63,7 +63,8 @@ impl Workspaces {
     ///
     /// The function is asked before anybody is let in, with the token that they brought: it has to refuse
     /// what it doesn't know, or whoever makes up ids has workspaces opened. It runs to its end also when
-    /// they leave. A workspace that was closed, or whose store failed, is opened again.
+    /// they leave. A workspace that was closed, or whose store failed, is opened again. Where several share a store,
+    /// each needs a session of a name of its own: one that another has is refused.
     #[must_use]
     pub fn open_with<F, R>(mut self, open: F) -> Self
     where

@@ -64,6 +64,8 @@ impl WorkspaceHost {
     }
 
     /// Workspaces, under this name; clients look for `workspace` unless told.
+    ///
+    /// All hosts of a [pool](Self::pool) have to serve the same: the engine places each actor on any of them.
     pub fn actor(mut self, name: impl Into<String>, workspaces: WorkspaceActor) -> Self {
         self.actors.push((name.into(), workspaces));
         self

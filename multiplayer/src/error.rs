@@ -237,6 +237,7 @@ impl From<sandbox_agent_sdk::Error> for Error {
         let kind = match error.kind() {
             Sdk::InvalidInput | Sdk::SessionExists => ErrorKind::InvalidInput,
             Sdk::SessionNotFound | Sdk::PermissionGone => ErrorKind::NotFound,
+            Sdk::Refused(problem) if problem.status == 404 => ErrorKind::NotFound,
             Sdk::QueueFull | Sdk::Busy => ErrorKind::Full,
             Sdk::Persist(_) => ErrorKind::Store,
             Sdk::TimedOut(_) => ErrorKind::TimedOut,

@@ -15,7 +15,7 @@ pub struct Limits {
     pub store: Duration,
     /// The bytes of the newest frames that are in memory for subscribers: 16 MiB. Who is slower reads the store.
     pub tail_bytes: usize,
-    /// The bytes of a prompt: 1 MiB, of which the server's 2 MiB for a message leave room for JSON.
+    /// The bytes of a prompt, as JSON has them: 1 MiB. The server takes 2 MiB for a message, with what is around it.
     pub prompt_bytes: usize,
     /// The prompts that may wait, in all sessions: 64.
     pub prompts: usize,

@@ -60,7 +60,8 @@ macro_rules! rights {
 rights! {
     /// To see frames, and what is stored.
     SEE = 0, can_see;
-    /// To send prompts, as far as control allows.
+    /// To send prompts, as far as control allows. Where the policy lets observers
+    /// [propose](crate::ObserverPrompts::Propose), those of somebody who can't have control go out once nobody drives.
     PROMPT = 1, can_prompt;
     /// To answer permissions, as far as control allows.
     ANSWER = 2, can_answer;

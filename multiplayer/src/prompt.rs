@@ -11,7 +11,7 @@ use serde_json::Value;
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct NewPrompt {
-    /// The client's id: unique within the workspace, such as a UUID; at most 128 characters.
+    /// The client's id: unique within the workspace, such as a UUID; at most 128 bytes.
     pub prompt_id: String,
     /// What to say.
     pub text: String,

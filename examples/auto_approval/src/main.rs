@@ -15,6 +15,9 @@ use sandbox_agent_multiplayer_rivet::{
 use sandbox_agent_sdk::{PermissionReply, SandboxAgent, SessionEventExt, SessionRequest};
 use tokio::sync::oneshot;
 
+/// Hosts of one pool have to be the same program: the engine places any actor of it on any of them.
+const POOL: &str = "auto_approval";
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let engine = var("ENGINE_URL", "http://127.0.0.1:6420");
@@ -34,7 +37,7 @@ async fn main() -> anyhow::Result<()> {
     .on_frame(approve);
 
     let (stop, stopped) = oneshot::channel::<()>();
-    let host = WorkspaceHost::new(&engine).actor("workspace", workspaces);
+    let host = WorkspaceHost::new(&engine).pool(POOL).actor("workspace", workspaces);
     let host = tokio::spawn(host.serve(async { drop(stopped.await) }));
     let asked = ask(&engine, question).await;
     drop(stop);
@@ -57,7 +60,7 @@ async fn approve(workspace: Workspace, frame: Arc<Frame>) {
 
 /// Somebody who asks, and has to answer nothing.
 async fn ask(engine: &str, question: String) -> anyhow::Result<()> {
-    let workspaces = RivetWorkspaces::new(engine);
+    let workspaces = RivetWorkspaces::builder(engine).pool(POOL).build();
     let workspace = workspaces.get_or_create("auto-approval", Credentials::new(), None).await?;
     let mut frames = workspace.frames();
     workspace.prompt(NewPrompt::new(question)).await?;

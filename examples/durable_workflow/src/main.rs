@@ -23,6 +23,9 @@ const ISSUE: &str = "42";
 /// The engine finds out in seconds that a host is gone, and answers until then that it knows of none.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// Hosts of one pool have to be the same program: the engine places any actor of it on any of them.
+const POOL: &str = "durable_workflow";
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let engine = var("ENGINE_URL", "http://127.0.0.1:6420");
@@ -30,7 +33,7 @@ async fn main() -> anyhow::Result<()> {
     let agent = var("SANDBOX_AGENT_AGENT", "codex");
 
     let config = ActorConfig { has_database: true, remote_sqlite: true, ..ActorConfig::default() };
-    let workspaces = RivetWorkspaces::new(&engine);
+    let workspaces = RivetWorkspaces::builder(&engine).pool(POOL).build();
     let workflows =
         ActorFactory::new(config, move |start| Box::pin(workflow::run(start, workspaces.clone())));
     let agents = WorkspaceActor::new(move |_: WorkspaceKey| {
@@ -53,7 +56,7 @@ async fn main() -> anyhow::Result<()> {
         version: 1,
         endpoint: engine.clone(),
         namespace: "default".to_owned(),
-        pool_name: "default".to_owned(),
+        pool_name: POOL.to_owned(),
         engine_spawn: EngineSpawnMode::Never,
         ..ServeConfig::default()
     };
@@ -66,7 +69,7 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn fix(engine: &str) -> anyhow::Result<()> {
-    let config = ClientConfig::new(engine).namespace("default").pool_name("default");
+    let config = ClientConfig::new(engine).namespace("default").pool_name(POOL);
     let client = Client::new(config.encoding(EncodingKind::Bare).disable_metadata_lookup(true));
     let workflow = client.get_or_create("workflow", vec![ISSUE.to_owned()], GetOrCreateOptions::default())?;
     // The same key is the same workflow, and starting it again changes nothing.
@@ -90,7 +93,7 @@ async fn fix(engine: &str) -> anyhow::Result<()> {
 /// How often somebody said something to the agent, by the workspace's whole line.
 async fn times_asked(engine: &str) -> anyhow::Result<usize> {
     let me = Credentials::new().token("the workflow's token");
-    let workspace = RivetWorkspaces::new(engine).get(["fix", ISSUE], me).await?;
+    let workspace = RivetWorkspaces::builder(engine).pool(POOL).build().get(["fix", ISSUE], me).await?;
     let page = workspace.page(0, 1_000).await?;
     workspace.dispose();
     Ok(page.frames.iter().filter(|frame| matches!(frame.body, FrameBody::ChatUser(_))).count())

@@ -19,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 /// So soon that the example can wait for it; the default is 30 s.
 const SLEEP: Duration = Duration::from_secs(1);
 
+/// Hosts of one pool have to be the same program: the engine places any actor of it on any of them.
+const POOL: &str = "long_term_memory";
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let engine = var("ENGINE_URL", "http://127.0.0.1:6420");
@@ -49,7 +52,7 @@ async fn main() -> anyhow::Result<()> {
         version: 1,
         endpoint: engine.clone(),
         namespace: "default".to_owned(),
-        pool_name: "default".to_owned(),
+        pool_name: POOL.to_owned(),
         engine_spawn: EngineSpawnMode::Never,
         ..ServeConfig::default()
     };
@@ -62,9 +65,9 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn learn_and_ask(engine: &str) -> anyhow::Result<()> {
-    let workspaces = RivetWorkspaces::new(engine);
+    let workspaces = RivetWorkspaces::builder(engine).pool(POOL).build();
     let workspace = workspaces.get_or_create("tuesday", Credentials::new(), None).await?;
-    let config = ClientConfig::new(engine).namespace("default").pool_name("default");
+    let config = ClientConfig::new(engine).namespace("default").pool_name(POOL);
     let client = Client::new(config.encoding(EncodingKind::Bare).disable_metadata_lookup(true));
     let memory = client.get_or_create("memory", vec!["ada".to_owned()], GetOrCreateOptions::default())?;
     for (category, content) in

@@ -25,7 +25,11 @@ impl Guests {
 
     /// The link to give to others. The key is behind a `#`, which browsers send to nobody.
     pub(crate) fn invitation(&self, address: SocketAddr) -> String {
+        let port = address.port();
         match &self.key {
+            Some(key) if address.ip().is_unspecified() => {
+                format!("http://YOUR-MACHINE:{port}/#key={key}, by a name that others reach it by")
+            }
             None => format!("http://{address}/"),
             Some(key) => format!("http://{address}/#key={key}"),
         }
@@ -42,13 +46,23 @@ impl Authorize for Guests {
         }
         let secret = request.token.as_deref().unwrap_or_default();
         let name = request.param("name").unwrap_or_default().trim();
-        if secret.len() < SECRET || name.is_empty() || name.chars().count() > NAME {
+        if secret.len() < SECRET {
+            return Err(Error::refused("come with a token of 16 characters or more that you made up"));
+        }
+        if name.is_empty() || name.chars().count() > NAME || name.chars().any(is_unseen) {
             return Err(Error::refused("give a name of 1 to 40 letters"));
         }
         let person = Person::new(format!("{:016x}", self.ids.hash_one(secret))).named(name);
-        let watches = request.params.get("watch").and_then(serde_json::Value::as_bool).unwrap_or_default();
+        // The parameters of a URL are texts.
+        let watches = request.params.get("watch").is_some_and(|watch| *watch == true || *watch == "true");
         Ok(Participant::new(person, if watches { Rights::OBSERVER } else { Rights::OWNER }))
     }
+}
+
+/// Whether it is one that nobody sees and that turns what is around it.
+fn is_unseen(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Whether two secrets are the same, in a time that does not tell how far they are.

@@ -23,6 +23,9 @@ use calendar::{Errand, JOBS, Job, When};
 const SLEEP: Duration = Duration::from_secs(1);
 const WORKSPACE: &str = "audits";
 
+/// Hosts of one pool have to be the same program: the engine places any actor of it on any of them.
+const POOL: &str = "scheduled_agent";
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let engine = var("ENGINE_URL", "http://127.0.0.1:6420");
@@ -35,7 +38,7 @@ async fn main() -> anyhow::Result<()> {
         sleep_timeout: SLEEP,
         ..ActorConfig::default()
     };
-    let workspaces = RivetWorkspaces::new(&engine);
+    let workspaces = RivetWorkspaces::builder(&engine).pool(POOL).build();
     let calendar = ActorFactory::new(config, move |start| Box::pin(calendar::run(start, workspaces.clone())));
     let agents = WorkspaceActor::new(move |_: WorkspaceKey| {
         let sdk = SandboxAgent::builder(&sandbox);
@@ -58,7 +61,7 @@ async fn main() -> anyhow::Result<()> {
         version: 1,
         endpoint: engine.clone(),
         namespace: "default".to_owned(),
-        pool_name: "default".to_owned(),
+        pool_name: POOL.to_owned(),
         engine_spawn: EngineSpawnMode::Never,
         ..ServeConfig::default()
     };
@@ -75,10 +78,10 @@ async fn plan_and_watch(engine: &str) -> anyhow::Result<()> {
         std::env::args().nth(1).unwrap_or_else(|| "Review the codebase for security issues".to_owned());
     // Somebody who only looks on: the turn begins by itself.
     let ada = Credentials::new().token("ada's token");
-    let workspace = RivetWorkspaces::new(engine).get_or_create(WORKSPACE, ada, None).await?;
+    let workspace = RivetWorkspaces::builder(engine).pool(POOL).build().get_or_create(WORKSPACE, ada, None).await?;
     let mut frames = workspace.frames();
 
-    let config = ClientConfig::new(engine).namespace("default").pool_name("default");
+    let config = ClientConfig::new(engine).namespace("default").pool_name(POOL);
     let client = Client::new(config.encoding(EncodingKind::Bare).disable_metadata_lookup(true));
     let calendar =
         client.get_or_create("calendar", vec!["team".to_owned()], GetOrCreateOptions::default())?;

@@ -91,9 +91,8 @@ pub enum Pushed {
     /// The [JSON](Frame::json) of a frame, or an array of several.
     ///
     /// In place of a frame that is too large for one message stands
-    /// `{"sequence": 17, "type": "large", "bytes": 3000000}`, with `from` where the frame has it, and without
-    /// `data`; the client fetches the frame by [`Call::GetFramePart`]. Pages may have such as well. What is none
-    /// of these ends the connection with [`Protocol`](ErrorKind::Protocol).
+    /// `{"sequence": 17, "type": "large", "data": {"bytes": 3000000}}`, with `from` where the frame has it; the
+    /// client fetches the frame by [`Call::GetFramePart`]. Pages may have such as well. What is none of these ends the connection with [`Protocol`](ErrorKind::Protocol).
     Json(String),
     /// The connection is gone.
     Gone(Error),

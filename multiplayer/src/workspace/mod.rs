@@ -10,6 +10,7 @@
 
 mod answers;
 mod builder;
+mod claim;
 mod driving;
 mod hook;
 mod opening;
@@ -160,7 +161,7 @@ impl Workspace {
         }
     }
 
-    /// Lets somebody in by the hook, and shows that they are here until the member is dropped.
+    /// Lets somebody in by the hook, whatever workspace the request names, and shows that they are here until the member is dropped.
     ///
     /// Bounded by [`Limits::authorize`], and [`Limits::store`] for the frame that shows it.
     pub async fn join(&self, request: &ConnectionRequest) -> Result<Member> {
@@ -185,7 +186,8 @@ impl Workspace {
         Member::host(self.clone(), Participant::new(Person::program("host"), Rights::OWNER))
     }
 
-    /// Opens another session of the workspace, or the one that it has under this id.
+    /// Opens another session of the workspace, or the one that it has under this id. One that the store has for
+    /// another workspace is [`InvalidInput`](ErrorKind::InvalidInput).
     ///
     /// Bounded as [`SandboxAgent::resume_or_create_session`] is.
     pub async fn open_session(&self, request: SessionRequest) -> Result<Session> {
@@ -239,12 +241,19 @@ impl Inner {
     pub(crate) fn session(&self, id: Option<&str>) -> Result<Session> {
         let id = id.unwrap_or(&self.first);
         self.sessions().get(id).map(|adopted| adopted.session.clone()).ok_or_else(|| {
+            if id.is_empty() {
+                return Error::not_found(format!(
+                    "workspace {:?} has no session yet; open one there",
+                    self.id
+                ));
+            }
             Error::not_found(format!("workspace {:?} has no session {id:?}; open it there", self.id))
         })
     }
 
     /// Takes a session in: from now on what happens in it is in the line.
     pub(crate) async fn adopt(self: &Arc<Self>, session: Session) -> Result<()> {
+        self.claim(&session).await?;
         let id = session.id().to_owned();
         let number = {
             let mut sessions = self.sessions();

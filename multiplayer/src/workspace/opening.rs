@@ -27,8 +27,10 @@ impl Inner {
                 continue;
             }
             match self.sdk.get_session(id).await? {
-                Some(session) => self.take_up(session, before, None).await?,
-                None => self.end_what_is_left_of(id, before).await?,
+                Some(session) if !self.is_of_another(&session) => {
+                    self.take_up(session, before, None).await?;
+                }
+                _ => self.end_what_is_left_of(id, before).await?,
             }
         }
         Ok(())

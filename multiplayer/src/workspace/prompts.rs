@@ -86,8 +86,9 @@ impl Inner {
             return Err(Error::invalid("a prompt's id has 1 to 128 bytes, such as a UUID"));
         }
         let limit = self.limits.prompt_bytes;
-        if prompt.text.len() > limit {
-            let message = format!("a prompt has at most {limit} bytes; put the rest into a file");
+        if json_length(&prompt.text) > limit {
+            let message =
+                format!("a prompt has at most {limit} bytes, as JSON has it; put the rest into a file");
             return Err(Error::new(ErrorKind::TooLarge { limit }, message));
         }
         Ok(())
@@ -396,4 +397,15 @@ fn no_prompt(id: &str) -> Error {
 fn forgotten() -> Error {
     let message = "the store dropped this prompt before it was sent; send it again under another id";
     Error::new(ErrorKind::Store, message).with_delivery(Delivery::NotSent)
+}
+
+/// How many bytes a text is as JSON, without the quotes around it: a control character is six.
+fn json_length(text: &str) -> usize {
+    text.bytes()
+        .map(|byte| match byte {
+            b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+            0..0x20 => 6,
+            _ => 1,
+        })
+        .sum()
 }

@@ -1,13 +1,13 @@
 //! Who comes in, and what they may do.
 
 use sandbox_agent_multiplayer::{
-    Authorize, Call, ConnectionRequest, ControlPolicy, Error, ErrorKind, NewPrompt, Participant, Person,
-    Rights, Workspace,
+    Authorize, Call, ConnectionRequest, ControlPolicy, Error, ErrorKind, Limits, NewPrompt, Participant,
+    Person, Rights, Workspace,
 };
 use sandbox_agent_sdk::{MemorySessionPersistDriver, PermissionReply};
 use serde_json::json;
 
-use crate::{named, open, request, sandbox, sdk};
+use crate::{ask, builder, named, open, request, sandbox, sdk};
 
 #[tokio::test]
 async fn nobody_comes_in_unless_somebody_said_who_may() {
@@ -107,4 +107,36 @@ async fn a_member_takes_no_session_in_that_is_somebody_elses() {
     }
     ada.open_session(sandbox_agent_sdk::SessionRequest::new("new", "mock")).await.unwrap();
     assert!(workspace.snapshot().sessions.contains_key("new"));
+}
+
+/// Else each would show the other's events, and both would drive one agent.
+#[tokio::test]
+async fn a_session_is_of_one_workspace_of_a_store() {
+    let sandbox = sandbox().await;
+    let sdk = sdk(&sandbox, MemorySessionPersistDriver::new()).await;
+    let red = Workspace::builder("red", sdk.clone()).session(request()).open().await.unwrap();
+    ask(&red.host(), "say the red secret").await;
+    let error = Workspace::builder("blue", sdk.clone()).session(request()).open().await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::InvalidInput, "{error}");
+    let blue = Workspace::builder("blue", sdk.clone()).open().await.unwrap();
+    let error = blue.open_session(request()).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::InvalidInput, "{error}");
+    assert!(blue.snapshot().sessions.is_empty());
+    let tags = red.session("default").unwrap().record().tags;
+    assert_eq!(tags.iter().collect::<Vec<_>>(), ["workspace:red"]);
+    red.open_session(request()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_prompt_is_as_json_counts() {
+    let sandbox = sandbox().await;
+    let limits = Limits::default().prompt_bytes(12);
+    let driver = MemorySessionPersistDriver::new();
+    let workspace = builder(&sandbox, driver).await.limits(limits).open().await.unwrap();
+    let host = workspace.host();
+    for text in ["say 67890123", "\0\0\0", "\"\"\"\"\"\"\n"] {
+        let error = host.prompt(NewPrompt::new(text)).await.err();
+        let json = serde_json::to_string(text).unwrap().len() - 2;
+        assert_eq!(error.is_some(), json > 12, "{text:?}: {error:?}");
+    }
 }

@@ -40,4 +40,7 @@ export function face(person) {
   return element("span", { class: `face hue-${hash % HUES}`, "aria-hidden": "true" }, initials || "?");
 }
 
-export const nameOf = (person) => person?.name || person?.id || "Somebody";
+/** What would turn the page's own words around a name. */
+const TURNS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+export const nameOf = (person) => (person?.name || person?.id || "Somebody").replace(TURNS, "");

@@ -1,7 +1,7 @@
 // The messages that wait: for their turn, or for whoever drives.
 
 import { drives, waiting } from "../workspace.js";
-import { button, byId, element, show } from "./dom.js";
+import { button, byId, element, nameOf, show } from "./dom.js";
 
 export class QueueView {
   #act;
@@ -19,7 +19,7 @@ export class QueueView {
 
   #row(workspace, { promptId, phase, by, chat }) {
     const mine = by === workspace.you.person.id;
-    const who = mine ? "You" : chat?.name ?? "Somebody";
+    const who = mine ? "You" : nameOf(chat);
     const proposed = phase === "proposed";
     const about = proposed ? `${who} suggest${mine ? "" : "s"}` : `${who}, next`;
     const text = chat?.text ?? "…";
