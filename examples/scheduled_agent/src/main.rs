@@ -78,7 +78,8 @@ async fn plan_and_watch(engine: &str) -> anyhow::Result<()> {
         std::env::args().nth(1).unwrap_or_else(|| "Review the codebase for security issues".to_owned());
     // Somebody who only looks on: the turn begins by itself.
     let ada = Credentials::new().token("ada's token");
-    let workspace = RivetWorkspaces::builder(engine).pool(POOL).build().get_or_create(WORKSPACE, ada, None).await?;
+    let workspace =
+        RivetWorkspaces::builder(engine).pool(POOL).build().get_or_create(WORKSPACE, ada, None).await?;
     let mut frames = workspace.frames();
 
     let config = ClientConfig::new(engine).namespace("default").pool_name(POOL);
