@@ -25,7 +25,7 @@ impl Cuts {
                 (2, _) => Policy::pass().cut_after(1),
                 (count, "PUT /v1/fs/file") if count % 40 == 3 => Policy::pass().cut_after_sent(500_000),
                 (count, "GET /v1/fs/file") if count % 15 == 3 => Policy::pass().cut_after(2_000_000),
-                (count, "POST /v1/fs/upload-batch") if count == 3 => Policy::pass().cut_after_sent(500_000),
+                (3, "POST /v1/fs/upload-batch") => Policy::pass().cut_after_sent(500_000),
                 (count, "POST /v1/processes/run") if count % 50 == 3 => Policy::pass().cut_after(1),
                 _ => Policy::pass(),
             }
