@@ -1,5 +1,7 @@
 //! Bytes that look like chance and are the same for the same seed, and what they hash to.
 
+#![allow(dead_code, reason = "each feature's tests use a part")]
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
