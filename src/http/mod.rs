@@ -193,7 +193,9 @@ fn retry_after(text: &str) -> Option<Duration> {
 
 /// Reads a body that must not be larger than `limit`.
 pub(crate) async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>> {
-    let mut body = Vec::new();
+    // What the server says of the size is a hint: it saves copies of what is large.
+    let expected = response.content_length().and_then(|length| usize::try_from(length).ok());
+    let mut body = Vec::with_capacity(expected.unwrap_or_default().min(limit));
     while let Some(chunk) = response.chunk().await.map_err(transport)? {
         if body.len() + chunk.len() > limit {
             return Err(Error::new(

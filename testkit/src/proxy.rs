@@ -33,6 +33,7 @@ pub enum Way {
 #[non_exhaustive]
 pub struct Policy {
     cut_after: Option<u64>,
+    cut_after_sent: Option<u64>,
     bytes_per_second: Option<u64>,
     lose: Option<Way>,
     refuse: bool,
@@ -42,7 +43,14 @@ pub struct Policy {
 impl Policy {
     /// Passes everything on.
     pub const fn pass() -> Self {
-        Self { cut_after: None, bytes_per_second: None, lose: None, refuse: false, stall: false }
+        Self {
+            cut_after: None,
+            cut_after_sent: None,
+            bytes_per_second: None,
+            lose: None,
+            refuse: false,
+            stall: false,
+        }
     }
 
     /// Resets the connection before anything reaches upstream.
@@ -70,11 +78,25 @@ impl Policy {
         self
     }
 
+    /// Resets the connection once this many bytes of the client's went upstream, its first request line among them.
+    #[must_use]
+    pub const fn cut_after_sent(mut self, bytes: u64) -> Self {
+        self.cut_after_sent = Some(bytes);
+        self
+    }
+
     /// Lets at most this many bytes a second go downstream; at least one.
     #[must_use]
     pub const fn slow(mut self, bytes_per_second: u64) -> Self {
         self.bytes_per_second = Some(if bytes_per_second == 0 { 1 } else { bytes_per_second });
         self
+    }
+}
+
+impl Policy {
+    /// What is left of it when so much went upstream.
+    fn sent(self, bytes: u64) -> Self {
+        Self { cut_after_sent: self.cut_after_sent.map(|left| left.saturating_sub(bytes)), ..self }
     }
 }
 
@@ -333,6 +355,7 @@ impl Connection {
         let mut upstream = TcpStream::connect(self.shared.upstream).await?;
         let _ = (client.set_nodelay(true), upstream.set_nodelay(true));
         upstream.write_all(&head).await?;
+        let policy = policy.sent(head.len() as u64);
         let (client_in, client_out) = client.split();
         let (upstream_in, upstream_out) = upstream.split();
         tokio::try_join!(
@@ -351,9 +374,12 @@ impl Connection {
     ) -> io::Result<()> {
         let mut orders = self.shared.orders.subscribe();
         let down = way == Way::Down;
-        let mut left = policy.cut_after.filter(|_| down).unwrap_or(u64::MAX);
+        let mut left = if down { policy.cut_after } else { policy.cut_after_sent }.unwrap_or(u64::MAX);
         let mut buffer = vec![0; BUFFER];
         loop {
+            if left == 0 {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
             let wanted = usize::try_from(left).unwrap_or(BUFFER).min(BUFFER);
             let read = from.read(&mut buffer[..wanted]).await?;
             let _ = orders.wait_for(|orders| !orders.stalls(self.number)).await;
@@ -380,9 +406,6 @@ impl Connection {
                 sleep(Duration::from_secs_f64(piece as f64 / rate as f64)).await;
             }
             left -= read as u64;
-            if left == 0 {
-                return Err(io::ErrorKind::ConnectionReset.into());
-            }
         }
     }
 }

@@ -66,6 +66,18 @@ async fn it_cuts_after_so_many_bytes() {
 }
 
 #[tokio::test]
+async fn it_cuts_in_the_middle_of_what_is_sent() {
+    let (sandbox, proxy, http) = start().await;
+    let session = Http::new(sandbox.url()).session("a").await;
+    proxy.policy(|_| Policy::pass().cut_after_sent(20_000));
+    let post = http.prompt("a", &session, "p", &format!("say {}", "x".repeat(100_000))).send().await;
+    assert!(post.is_err(), "{post:?}");
+    assert_eq!(sandbox.prompts_received().len(), 0);
+    http.prompt("a", &session, "q", "say x").send().await.unwrap();
+    assert_eq!(sandbox.prompts_received().len(), 1, "a smaller one goes through");
+}
+
+#[tokio::test]
 async fn it_stalls_and_resumes() {
     let (_sandbox, proxy, http) = start().await;
     let session = http.session("a").await;

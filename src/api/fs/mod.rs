@@ -118,11 +118,18 @@ impl Fs {
 
     /// Unpacks a tar archive, not compressed, into a folder, which is made where it is missing.
     ///
-    /// The server refuses an archive with a path that leads out of the folder, and keeps what it had unpacked
-    /// before that. Takes 2 MiB, as [`write`](Self::write). Bounded by
-    /// [`Limits::transfer`](crate::Limits::transfer). Never tried again.
+    /// With the feature `files`, the archive is looked at before it is sent: a path in it that is absolute or leads out
+    /// of the folder, a link that does, a device or a pipe is [`UnsafePath`](ErrorKind::UnsafePath), by name. The server
+    /// by itself refuses such paths alone, and keeps what it had unpacked before them; it writes through links that
+    /// lead out, and makes empty files of devices.
+    ///
+    /// Takes 2 MiB, as [`write`](Self::write). Bounded by [`Limits::transfer`](crate::Limits::transfer). Never tried
+    /// again.
     pub async fn upload_batch(&self, path: &str, tar: impl Into<Bytes>) -> Result<FsUploadBatchResponse> {
-        let content = sized(path, tar.into(), "application/x-tar")?;
+        let tar = tar.into();
+        let content = sized(path, tar.clone(), "application/x-tar")?;
+        #[cfg(feature = "files")]
+        transfer::look_at(&tar)?;
         let limit = self.api.limits.transfer;
         let answer = self.api.exchange(limit, &operations::UPLOAD_BATCH, &[], &folder(path), content).await?;
         read(&operations::UPLOAD_BATCH, &answer)

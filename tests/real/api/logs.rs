@@ -107,8 +107,34 @@ async fn a_cut_loses_and_doubles_nothing() {
     }
     seen.assert_whole();
     assert_eq!(seen.gaps, []);
+    assert_eq!(seen.exited.as_ref().unwrap().exit_code, Some(0));
     let lines: Vec<_> = seen.text().lines().map(|line| line.parse::<u32>().unwrap()).collect();
     assert_eq!(lines, (1..=300).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+#[ignore = "needs the real server: cargo xtask test"]
+async fn a_stream_that_is_cut_until_its_process_has_ended_gives_the_rest_and_ends() {
+    let (server, direct) = connected().await;
+    let proxy = Proxy::start(server.address()).await.unwrap();
+    let sdk = SandboxAgent::connect(proxy.url()).await.unwrap();
+    let info = start(&sdk.processes(), "echo one; read go; echo two; exit 3").await;
+    let mut logs = sdk.processes().follow_logs(&info.id, FollowLogs::new()).await.unwrap();
+    let mut seen = Seen::default();
+    seen.take(logs.next().await.unwrap().unwrap());
+    let away = async {
+        proxy.stop_listening().await;
+        proxy.cut_all();
+        direct.processes().input(&info.id, "\n").await.unwrap();
+        while !direct.processes().get(&info.id).await.unwrap().is_exited() {}
+        proxy.listen_again().await.unwrap();
+    };
+    tokio::join!(seen.rest(&mut logs), away);
+    seen.assert_whole();
+    assert_eq!((seen.text().as_str(), seen.gaps.len()), ("one\ntwo\n", 0));
+    let exited = seen.exited.unwrap();
+    assert!(exited.is_exited() && exited.exited_at_ms.is_some(), "{exited:?}");
+    assert_eq!(exited.exit_code, Some(3));
 }
 
 #[tokio::test]

@@ -1,9 +1,19 @@
 //! The areas of the server beside its sessions: each operation is called here.
 
+#[cfg(feature = "files")]
+mod cuts;
 mod desktop;
 mod files;
+#[cfg(feature = "websocket")]
+mod flood;
+#[cfg(feature = "files")]
+mod hostile;
+#[cfg(feature = "files")]
+mod large;
 mod logs;
 mod processes;
+#[cfg(any(feature = "files", feature = "websocket"))]
+mod seeded;
 mod settings;
 #[cfg(feature = "websocket")]
 mod terminal;

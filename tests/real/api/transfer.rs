@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use sandbox_agent_sdk::api::fs::{Fs, Transfer};
-use sandbox_agent_sdk::{ErrorKind, SandboxAgent};
+use sandbox_agent_sdk::{ErrorKind, Limits, SandboxAgent};
 use sandbox_agent_testkit::proxy::Proxy;
 use tempfile::tempdir;
 
@@ -120,7 +120,9 @@ async fn what_fails_leaves_what_was_there_and_nothing_else() {
 async fn a_cut_costs_a_part_and_no_more() {
     let server = server().await;
     let proxy = Proxy::start(server.address()).await.unwrap();
-    let sdk = SandboxAgent::connect(proxy.url()).await.unwrap();
+    // It is the time that the server is away that ends a transfer, and not how often a call is tried.
+    let limits = Limits::default().tries(1);
+    let sdk = SandboxAgent::builder(proxy.url()).limits(limits).connect().await.unwrap();
     let (fs, folder) = (sdk.fs(), tempdir().unwrap());
     let remote = folder.path().join("remote");
     let proxy = Arc::new(proxy);

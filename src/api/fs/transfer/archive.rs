@@ -1,7 +1,7 @@
 //! Folders of this machine as archives, and archives as folders.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use tar::{Archive, Builder, Entry, EntryType, Header};
@@ -9,6 +9,9 @@ use tar::{Archive, Builder, Entry, EntryType, Header};
 use super::local;
 use super::paths::{Seen, refused};
 use crate::error::{Error, ErrorKind, Result};
+
+/// What may be done with a file and by whom.
+const MODE: u32 = 0o777;
 
 /// How much may be in a folder.
 #[derive(Clone, Copy, Debug)]
@@ -52,9 +55,8 @@ impl Count {
 pub(super) fn pack(folder: &Path, to: &File, bounds: Bounds) -> Result<()> {
     let unwritten = |error| Error::new(ErrorKind::Io, "the archive can't be written").with_source(error);
     let mut archive = Builder::new(BufWriter::new(to));
-    archive.follow_symlinks(false);
     let (mut count, mut seen) = (Count::new(bounds), Seen::default());
-    let mut folders = vec![PathBuf::new()];
+    let (mut folders, mut heads) = (vec![PathBuf::new()], Vec::new());
     while let Some(relative) = folders.pop() {
         let absolute = folder.join(&relative);
         let unread = |error| local("read", &absolute, error);
@@ -67,52 +69,99 @@ pub(super) fn pack(folder: &Path, to: &File, bounds: Bounds) -> Result<()> {
             let unread = |error| local("read", &absolute, error);
             let metadata = fs::symlink_metadata(&absolute).map_err(unread)?;
             count.add(&path, if metadata.is_file() { metadata.len() } else { 0 })?;
+            let mut header = head(&metadata).map_err(unread)?;
             if metadata.is_dir() {
-                archive.append_dir(&path, &absolute).map_err(unwritten)?;
+                heads.push((path.clone(), header));
                 folders.push(path);
             } else if metadata.is_symlink() {
                 let target = fs::read_link(&absolute).map_err(unread)?;
                 seen.link(&path, &target)?;
-                let mut header = Header::new_gnu();
-                header.set_metadata(&metadata);
                 archive.append_link(&mut header, &path, &target).map_err(unwritten)?;
             } else if metadata.is_file() {
-                let mut file = File::open(&absolute).map_err(unread)?;
-                archive.append_file(&path, &mut file).map_err(unwritten)?;
+                let mut content = File::open(&absolute).map_err(unread)?.take(metadata.len());
+                archive.append_data(&mut header, &path, &mut content).map_err(unwritten)?;
+                if content.limit() > 0 {
+                    // What comes next would be taken for the rest of it.
+                    return Err(unread(io::ErrorKind::UnexpectedEof.into()));
+                }
             } else {
                 return Err(refused(&path, "is a device, a pipe or a socket"));
             }
         }
     }
+    // Behind what is in them, the deepest first: one that may not be written to would take nothing.
+    for (path, mut header) in heads.into_iter().rev() {
+        archive.append_data(&mut header, &path, io::empty()).map_err(unwritten)?;
+    }
     archive.into_inner().and_then(|mut writer| writer.flush()).map_err(unwritten)
+}
+
+/// What an archive says of an entry: without what makes a file run as somebody else.
+fn head(metadata: &fs::Metadata) -> io::Result<Header> {
+    let mut header = Header::new_gnu();
+    header.set_metadata(metadata);
+    header.set_mode(header.mode()? & MODE);
+    Ok(header)
 }
 
 /// Makes a folder of an archive from the sandbox; the folder has to be empty.
 ///
 /// All of it is looked at before any of it is written: an archive that is refused leaves nothing.
 pub(super) fn unpack(archive: &Path, folder: &Path, bounds: Bounds) -> Result<()> {
-    let (mut count, mut seen) = (Count::new(bounds), Seen::default());
-    each(archive, |entry| {
-        let path = seen.path(&path_of(entry)?)?;
-        count.add(&path, entry.size())?;
+    let opened = || {
+        let unread = |error| local("read", archive, error);
+        File::open(archive).map(BufReader::new).map_err(unread)
+    };
+    let mut count = Count::new(bounds);
+    look_at(opened()?, |path, entry| {
+        count.add(path, entry.size())?;
         match entry.header().entry_type() {
-            EntryType::Regular | EntryType::Continuous | EntryType::Directory => Ok(()),
-            EntryType::Symlink if cfg!(unix) => seen.link(&path, &target_of(entry)?),
-            EntryType::Link => seen.hard_link(&path, &target_of(entry)?),
-            _ => Err(refused(&path, "is a device, a pipe, or a link that this machine has not")),
+            EntryType::Symlink if !cfg!(unix) => Err(refused(path, "is a link, which this machine has not")),
+            EntryType::XGlobalHeader | EntryType::GNUSparse => Err(refused(path, "is of an unknown kind")),
+            _ => Ok(()),
         }
     })?;
-    let seen = Seen::default();
-    each(archive, |entry| {
+    let (seen, mut folders) = (Seen::default(), Vec::new());
+    each(opened()?, |entry| {
         let relative = seen.path(&path_of(entry)?)?;
         let path = folder.join(&relative);
-        write(entry, &relative, folder).map_err(|error| local("written", &path, error))
+        let unwritten = |error| local("written", &path, error);
+        write(entry, &relative, folder).map_err(unwritten)?;
+        if entry.header().entry_type() == EntryType::Directory && path != folder {
+            folders.push((path.clone(), entry.header().mode().map_err(unwritten)?));
+        }
+        Ok(())
+    })?;
+    // When all is in them, the deepest first: one that may not be written to would take nothing.
+    folders.sort_by(|one, other| other.0.cmp(&one.0));
+    folders.iter().try_for_each(|(path, mode)| {
+        set_folder_mode(path, *mode).map_err(|error| local("given its permissions", path, error))
     })
 }
 
-fn each(archive: &Path, mut visit: impl FnMut(&mut Entry<'_, BufReader<File>>) -> Result<()>) -> Result<()> {
-    let unread = |error| local("read", archive, error);
-    let mut archive = Archive::new(BufReader::new(File::open(archive).map_err(unread)?));
+/// Refuses an archive of which anything leads out of its folder, or is no file, folder or link; `also` may refuse more.
+pub(super) fn look_at<R: io::Read>(
+    archive: R,
+    mut also: impl FnMut(&Path, &Entry<'_, R>) -> Result<()>,
+) -> Result<()> {
+    let mut seen = Seen::default();
+    each(archive, |entry| {
+        let path = seen.path(&path_of(entry)?)?;
+        match entry.header().entry_type() {
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse | EntryType::Directory => {}
+            // Says something of all entries, and is none itself.
+            EntryType::XGlobalHeader => {}
+            EntryType::Symlink => seen.link(&path, &target_of(entry)?)?,
+            EntryType::Link => seen.hard_link(&path, &target_of(entry)?)?,
+            _ => return Err(refused(&path, "is a device, a pipe, or of an unknown kind")),
+        }
+        also(&path, entry)
+    })
+}
+
+fn each<R: io::Read>(archive: R, mut visit: impl FnMut(&mut Entry<'_, R>) -> Result<()>) -> Result<()> {
+    let unread = |error| Error::new(ErrorKind::Io, "the archive can't be read").with_source(error);
+    let mut archive = Archive::new(archive);
     for entry in archive.entries().map_err(unread)? {
         visit(&mut entry.map_err(unread)?)?;
     }
@@ -174,11 +223,26 @@ fn symlink<R: io::Read>(_: &Entry<'_, R>, _: &Path) -> io::Result<()> {
 #[cfg(unix)]
 fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(mode & 0o777))
+    file.set_permissions(fs::Permissions::from_mode(mode & MODE))
 }
 
 #[cfg(not(unix))]
 fn set_mode(_: &File, _: u32) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn set_folder_mode(path: &Path, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    // A link to a folder may have been here before it.
+    if !path.symlink_metadata()?.is_dir() {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode & MODE))
+}
+
+#[cfg(not(unix))]
+fn set_folder_mode(_: &Path, _: u32) -> io::Result<()> {
     Ok(())
 }
 

@@ -12,29 +12,33 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// So much is in memory. Each part costs two calls and a program in the sandbox.
 const PART: usize = 4 * 1024 * 1024;
+/// Cuts a part out, which is there at once when all of it is, and deletes the one before, which nobody reads any more.
+const CUT: &str = r#"rm -f "part.$(($1 - 1))"
+dd if="$3" of="cut.$$" bs="$2" skip="$1" count=1 && exec mv -f "cut.$$" "part.$1""#;
 
 impl Fs {
     /// Writes a file of the sandbox, of any size, into a writer, with 4 MiB of it in memory.
     ///
     /// Returns once all of it was written and flushed and its SHA-256 compared. A file that is changed meanwhile
     /// fails with [`Protocol`](ErrorKind::Protocol), as one that was not carried whole; the writer has then got some of
-    /// it. Needs `dd`, `sh` and `sha256sum` in the sandbox, and room in its `/tmp` for a part. Each part is bounded as a
-    /// [`read`](Self::read), the comparison by 300 s.
+    /// it. Needs `dd`, `sh`, `mv`, `rm` and `sha256sum` in the sandbox, and room in its `/tmp` for two parts. Each part is
+    /// bounded as a [`read`](Self::read), the comparison by 300 s.
     pub async fn download(
         &self,
         path: &str,
         mut writer: impl AsyncWrite + Send + Unpin,
         mut transfer: Transfer,
     ) -> Result<Transferred> {
-        let stat = self.stat(path).await?;
+        let fs = self.patient();
+        let stat = fs.stat(path).await?;
         if stat.entry_type == FsEntryType::Directory {
             return Err(Error::invalid(format!("{path:?} is a folder in the sandbox; download it as one")));
         }
         transfer.check_size(stat.size)?;
-        let scratch = Scratch::anywhere(self).await?;
+        let scratch = Scratch::anywhere(&fs).await?;
         let mut tally = Tally::default();
         loop {
-            let part = self.part(&scratch, &stat.path, tally.bytes / PART as u64).await?;
+            let part = fs.part(&scratch, &stat.path, tally.bytes / PART as u64).await?;
             tally.add(&part);
             transfer.check_size(tally.bytes)?;
             writer.write_all(&part).await.map_err(unwritten)?;
@@ -76,9 +80,8 @@ impl Fs {
     }
 
     async fn part(&self, scratch: &Scratch, path: &str, index: u64) -> Result<bytes::Bytes> {
-        let (from, block, skip) = (format!("if={path}"), format!("bs={PART}"), format!("skip={index}"));
-        scratch.run("dd", &[&from, "of=part", &block, &skip, "count=1"], SHORT).await?;
-        self.read(&scratch.file("part")).await
+        scratch.script(CUT, &[&index.to_string(), &PART.to_string(), path], SHORT).await?;
+        self.read(&scratch.file(&format!("part.{index}"))).await
     }
 }
 

@@ -3,6 +3,9 @@
 //! The server takes 2 MiB at once. So a file goes in parts, which `dd` puts together in the sandbox, and comes in
 //! parts that `dd` cuts; `sha256sum` says whether it is whole, and a move puts it in its place at once. Folders go as
 //! `tar` archives. A part that was not answered is sent again: the same bytes to the same place.
+//!
+//! What was asked for and not answered may still be done later, beside what is asked for next. So each part has a name
+//! of its own, and what takes longer is made under a name of its own each time.
 
 mod archive;
 mod down;
@@ -18,9 +21,13 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, ErrorKind, Result};
+use super::Fs;
+use crate::error::{Delivery, Error, ErrorKind, Result};
 
 /// How a file or a folder is carried.
+///
+/// A connection that breaks costs the part that was on its way: it is sent again, as often as it takes, while the server
+/// is away for less than [`Limits::reconnect`](crate::Limits::reconnect).
 ///
 /// ```
 /// use sandbox_agent_sdk::api::fs::Transfer;
@@ -138,6 +145,25 @@ pub struct Transferred {
     pub bytes: u64,
     /// Their SHA-256, in hexadecimal, which is the same on both sides.
     pub sha256: String,
+}
+
+/// Refuses an archive of somebody's that leads out of the folder that it is to be unpacked into.
+pub(super) fn look_at(archive: &[u8]) -> Result<()> {
+    let looked = archive::look_at(archive, |_, _| Ok(())).map_err(|error| match error.kind() {
+        ErrorKind::Io => Error::invalid("this is no archive of tar's").with_source(error),
+        _ => error,
+    });
+    looked.map_err(|error| error.with_delivery(Delivery::NotSent))
+}
+
+impl Fs {
+    /// The same for a transfer. All that it asks for can be asked for again, and starting over is dear: so the count of
+    /// tries doesn't end it, but the time that the server may be away.
+    fn patient(&self) -> Self {
+        let mut fs = self.clone();
+        fs.api.limits.tries = usize::MAX;
+        fs
+    }
 }
 
 /// Counts and hashes what goes by.

@@ -2,14 +2,21 @@
 
 use std::time::Duration;
 
-use crate::api::fs::{Fs, operations};
-use crate::api::operation::Operation;
+use bytes::Bytes;
+use tokio::time::{Instant, sleep};
+
+use crate::api::fs::types::{FsActionResponse, FsDeleteQuery};
+use crate::api::fs::{Fs, FsMoveRequest, operations};
+use crate::api::operation::{Operation, Repeats};
 use crate::api::processes::{ProcessRunRequest, ProcessRunResponse};
+use crate::api::retry::Retry;
 use crate::error::{Error, ErrorKind, Limit, Result};
 
 /// For what gives the same however often it is run.
 const RUN_AGAIN: Operation<(), ProcessRunRequest, ProcessRunResponse> =
     Operation::post_idempotent("/v1/processes/run");
+/// For a folder of our own: nobody makes another one in its place.
+const DELETE_AGAIN: Operation<FsDeleteQuery, (), FsActionResponse> = Operation::delete("/v1/fs/entry");
 /// For a program that copies a part: it has only to be started.
 pub(super) const SHORT: Duration = Duration::from_secs(30);
 /// For one that reads all of it: as long as the server lets it, in which it reads some 100 GiB.
@@ -78,17 +85,59 @@ impl Scratch {
         }
     }
 
-    /// Moves what is in this folder to a place that `target` names from here, at once.
+    /// Runs a script of the shell's, as [`run`](Self::run).
+    pub(super) async fn script(&self, script: &str, args: &[&str], time: Duration) -> Result<String> {
+        let args: Vec<_> = ["-c", script, "sh"].iter().chain(args).copied().collect();
+        self.run("sh", &args, time).await
+    }
+
+    /// Moves a file of this folder to a place that `target` names from here, at once; one that is there is replaced.
     pub(super) async fn move_to(&self, name: &str, target: &str) -> Result<()> {
         // A rename of the system's, where the server's own move may delete first. Run again it finds it done.
-        let script = "test ! -e \"$1\" || mv -f \"$1\" \"$2\"";
-        self.run("sh", &["-c", script, "sh", name, target], SHORT).await.map(drop)
+        let script = "mv -f \"$1\" \"$2\" || test ! -e \"$1\"";
+        self.script(script, &[name, target], SHORT).await.map(drop)
+    }
+
+    /// Moves a folder of this folder to an absolute place where nothing is, at once.
+    pub(super) async fn move_folder_to(&self, name: &str, target: &str) -> Result<()> {
+        let request = FsMoveRequest::new(self.file(name), target);
+        let mut retry = self.retry();
+        loop {
+            let Err(error) = self.fs.move_entry(&request).await else { return Ok(()) };
+            let Some(delay) = retry.failed(&error, Instant::now()) else { return Err(error) };
+            sleep(delay).await;
+            // Nobody else takes it away: where it is gone the answer alone was lost.
+            match self.fs.stat(&request.from).await {
+                Err(error) if error.problem().is_some() => return Ok(()),
+                Err(error) => return Err(error),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Has the server unpack an archive into a folder here; the folder's name.
+    pub(super) async fn unpack(&self, archive: Bytes) -> Result<String> {
+        let (mut retry, mut number) = (self.retry(), 0);
+        loop {
+            number += 1;
+            // Another one each time: it may still be at work on the one before.
+            let name = format!("tree.{number}");
+            let unpacked = self.fs.upload_batch(&self.file(&name), archive.clone()).await;
+            let Err(error) = unpacked else { return Ok(name) };
+            let Some(delay) = retry.failed(&error, Instant::now()) else { return Err(error) };
+            sleep(delay).await;
+        }
+    }
+
+    /// The tries of what is not to be tried again as it is, but can be here.
+    fn retry(&self) -> Retry {
+        Retry::new(Repeats::Yes, &self.fs.api.limits, Instant::now())
     }
 
     /// The SHA-256 of a file in the sandbox, in hexadecimal.
     pub(super) async fn sha256(&self, path: &str) -> Result<String> {
         // From its input: of a name that is not plain the program prints another line.
-        let printed = self.run("sh", &["-c", "exec sha256sum < \"$1\"", "sh", path], LONG).await?;
+        let printed = self.script("exec sha256sum < \"$1\"", &[path], LONG).await?;
         Ok(printed.split_whitespace().next().unwrap_or_default().to_owned())
     }
 }
@@ -102,7 +151,10 @@ impl Drop for Scratch {
 }
 
 async fn remove(fs: &Fs, path: &str) {
-    if let Err(error) = fs.delete(path, true).await {
+    let query = FsDeleteQuery { path: path.to_owned(), recursive: Some(true) };
+    let Err(error) = fs.api.call(&DELETE_AGAIN, &[], &query, &()).await else { return };
+    // What is gone is refused, too.
+    if error.problem().is_none() || fs.stat(path).await.is_ok() {
         tracing::warn!(path, %error, "a folder of a transfer stays in the sandbox");
     }
 }

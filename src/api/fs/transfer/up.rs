@@ -12,13 +12,16 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Half of what the server takes at once.
 const PART: usize = 1024 * 1024;
+/// Copies a part to its place, and deletes the one before, which nobody copies any more.
+const COPY: &str =
+    r#"rm -f "part.$(($1 - 1))"; exec dd if="part.$1" of=whole bs="$2" seek="$1" conv=notrunc"#;
 
 impl Fs {
     /// Writes all that a reader gives into a file in the sandbox, of any size, with 1 MiB of it in memory.
     ///
     /// The file is there at once when all of it is, its SHA-256 compared; a file that was there is replaced. Until
-    /// then it is in a folder beside it, which is deleted however this ends. Needs `dd`, `sh`, `mv` and `sha256sum` in
-    /// the sandbox. Each part is bounded as a [`write`](Self::write), the comparison by 300 s.
+    /// then it is in a folder beside it, which is deleted however this ends. Needs `dd`, `sh`, `mv`, `rm` and `sha256sum`
+    /// in the sandbox. Each part is bounded as a [`write`](Self::write), the comparison by 300 s.
     pub async fn upload(
         &self,
         reader: impl AsyncRead + Send + Unpin,
@@ -63,9 +66,9 @@ impl Fs {
         {
             return Err(Error::invalid(format!("{path:?} is a folder in the sandbox; name a file")));
         }
-        let scratch = Scratch::beside(self, path).await?;
+        let fs = self.patient();
+        let scratch = Scratch::beside(&fs, path).await?;
         let mut tally = Tally::default();
-        self.write(&scratch.file("whole"), "").await?;
         loop {
             let part = read_part(&mut reader).await?;
             if part.is_empty() {
@@ -74,13 +77,15 @@ impl Fs {
             let (index, last) = (tally.bytes / PART as u64, part.len() < PART);
             tally.add(&part);
             transfer.check_size(tally.bytes)?;
-            self.write(&scratch.file("part"), part).await?;
-            let (block, seek) = (format!("bs={PART}"), format!("seek={index}"));
-            scratch.run("dd", &["if=part", "of=whole", &block, &seek, "conv=notrunc"], SHORT).await?;
+            fs.write(&scratch.file(&format!("part.{index}")), part).await?;
+            scratch.script(COPY, &[&index.to_string(), &PART.to_string()], SHORT).await?;
             transfer.carried(tally.bytes, total);
             if last {
                 break;
             }
+        }
+        if tally.bytes == 0 {
+            fs.write(&scratch.file("whole"), "").await?;
         }
         let done = tally.done();
         let theirs = scratch.sha256(&scratch.file("whole")).await?;

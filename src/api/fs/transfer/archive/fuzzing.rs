@@ -67,7 +67,8 @@ fn write(bytes: &[u8], to: &Path) {
         let length = content.len().min(fields.linkname.len());
         fields.linkname[..length].copy_from_slice(&content[..length]);
         let data = if header.entry_type().is_file() { content } else { &[] };
-        header.set_mode(0o644);
+        // What is in a folder has to be looked at.
+        header.set_mode(0o755);
         header.set_size(data.len() as u64);
         header.set_cksum();
         builder.append(&header, data).expect("an entry can be written");

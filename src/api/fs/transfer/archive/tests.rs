@@ -101,6 +101,8 @@ fn a_folder_comes_back_as_it_was() {
     fs::create_dir_all(from.path().join("a/empty")).unwrap();
     fs::write(from.path().join("a/run"), "#!").unwrap();
     fs::set_permissions(from.path().join("a/run"), fs::Permissions::from_mode(0o750)).unwrap();
+    fs::set_permissions(from.path().join("a/empty"), fs::Permissions::from_mode(0o550)).unwrap();
+    fs::set_permissions(from.path().join("a"), fs::Permissions::from_mode(0o2710)).unwrap();
     symlink("../a/run", from.path().join("a/link")).unwrap();
     let long = "n".repeat(180);
     fs::write(from.path().join(&long), "long").unwrap();
@@ -110,8 +112,9 @@ fn a_folder_comes_back_as_it_was() {
     pack(from.path(), &File::create(&archive).unwrap(), BOUNDS).unwrap();
     let tree = to.path().join("tree");
     unpack(&archive, &tree, BOUNDS).unwrap();
-    assert!(tree.join("a/empty").is_dir());
-    assert_eq!(fs::metadata(tree.join("a/run")).unwrap().permissions().mode() & 0o7777, 0o750);
+    for (path, mode) in [("a", 0o710), ("a/empty", 0o550), ("a/run", 0o750)] {
+        assert_eq!(fs::metadata(tree.join(path)).unwrap().permissions().mode() & 0o7777, mode, "{path}");
+    }
     assert_eq!(fs::read_link(tree.join("a/link")).unwrap(), Path::new("../a/run"));
     assert_eq!(fs::read(tree.join(long)).unwrap(), b"long");
 }
@@ -123,6 +126,21 @@ fn hard_links_stay_links_and_no_file_runs_as_somebody_else() {
     outcome.unwrap();
     assert_eq!(fs::read(to.path().join("two")).unwrap(), b"x");
     assert_eq!(fs::metadata(to.path().join("one")).unwrap().permissions().mode() & 0o7777, 0o755);
+}
+
+#[test]
+fn an_archive_of_all_that_may_be_in_one_is_passed() {
+    use EntryType::*;
+    let from = archive(&[
+        (XGlobalHeader, "pax_global_header", "12 comment=x\n"),
+        (Directory, "a", ""),
+        (Regular, "a/file", "x"),
+        (Symlink, "a/link", "file"),
+        (Link, "second", "a/file"),
+    ]);
+    super::super::look_at(&fs::read(from.path().join("a.tar")).unwrap()).unwrap();
+    let error = super::super::look_at(&[7; 512]).unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::InvalidInput, "no archive at all");
 }
 
 #[test]
