@@ -35,7 +35,7 @@ impl Desktop {
         self.api.call(&operations::MOUSE_UP, &[], &(), button).await
     }
 
-    /// Moves the mouse with a button held.
+    /// Moves the mouse with a button held, in one step.
     pub async fn drag(&self, drag: &DesktopMouseDragRequest) -> Result<DesktopMousePositionResponse> {
         self.api.call(&operations::MOUSE_DRAG, &[], &(), drag).await
     }
@@ -45,7 +45,9 @@ impl Desktop {
         self.api.call(&operations::MOUSE_SCROLL, &[], &(), scroll).await
     }
 
-    /// Presses a key, such as `Shift_L`, and holds it.
+    /// Presses a key, such as `Shift_L`, and holds it: until [`key_up`](Self::key_up), what is typed is typed with it.
+    ///
+    /// Keys have the names of X11's keysyms: `a`, `Return`, `Escape`, `Page_Up`, `F5`, `Control_L`, ….
     pub async fn key_down(&self, key: &str) -> Result<()> {
         let request = DesktopKeyRequest { key: key.to_owned() };
         self.api.call(&operations::KEY_DOWN, &[], &(), &request).await?.done()
@@ -58,11 +60,18 @@ impl Desktop {
     }
 
     /// Presses a key, with others that change what it does, and lets go of them.
+    ///
+    /// A name that is none of a key's is passed over: the server doesn't say so.
     pub async fn press_key(&self, press: &DesktopKeyboardPressRequest) -> Result<()> {
         self.api.call(&operations::KEY_PRESS, &[], &(), press).await?.done()
     }
 
-    /// Types a text. Bounded by [`Limits::call`](crate::Limits::call) and the pauses between its characters.
+    /// Types a text. `\n` is the key Linefeed, which terminals take for Return and other programs don't: press that.
+    ///
+    /// The server gives it 5 s: what takes longer is refused with `desktop_input_failed` when a part of it has been
+    /// typed. So a long text is typed in parts, or put into the [clipboard](Self::set_clipboard) and pasted. What is
+    /// not ASCII needs a UTF-8 locale (`LC_ALL`) in the server's environment. Bounded by
+    /// [`Limits::call`](crate::Limits::call) and the pauses between its characters.
     pub async fn type_text(&self, text: &DesktopKeyboardTypeRequest) -> Result<()> {
         let limit = self.api.limits.call.saturating_add(text.pauses());
         self.api.call_within(limit, &operations::KEY_TYPE, &[], &(), text).await?.done()
@@ -225,22 +234,22 @@ pub struct DesktopMouseScrollRequest {
     pub x: i32,
     /// Where, from the top.
     pub y: i32,
-    /// How far to the right.
+    /// How far to the right, in clicks of the wheel; to the left below 0.
     pub delta_x: Option<i32>,
-    /// How far down.
+    /// How far down, in clicks of the wheel; up below 0.
     pub delta_y: Option<i32>,
 }
 
 impl DesktopMouseScrollRequest {
-    /// At this point.
+    /// At this point. A turn has one of the two directions at least.
     pub fn new(x: i32, y: i32) -> Self {
         Self { x, y, delta_x: None, delta_y: None }
     }
 
     options! {
-        /// How far to the right.
+        /// How far to the right, in clicks of the wheel; to the left below 0.
         delta_x: i32,
-        /// How far down.
+        /// How far down, in clicks of the wheel; up below 0.
         delta_y: i32,
     }
 }
@@ -318,7 +327,7 @@ impl DesktopKeyboardPressRequest {
 pub struct DesktopKeyboardTypeRequest {
     /// The text.
     pub text: String,
-    /// The pause between two characters, in milliseconds; the server decides unless set.
+    /// The pause between two characters, in milliseconds; 10 unless set.
     pub delay_ms: Option<u32>,
 }
 
