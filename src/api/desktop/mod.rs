@@ -1,7 +1,9 @@
 //! The desktop of the sandbox: a screen, a mouse and a keyboard for programs that need them.
 
 mod apps;
-mod input;
+mod clipboard;
+mod keyboard;
+mod mouse;
 pub(crate) mod operations;
 mod recording;
 mod screen;
@@ -13,14 +15,12 @@ mod stream;
 mod video;
 mod windows;
 
-pub use apps::{
-    DesktopClipboardQuery, DesktopClipboardResponse, DesktopClipboardWriteRequest, DesktopLaunchRequest,
-    DesktopLaunchResponse, DesktopOpenResponse,
-};
-pub use input::{
-    DesktopKeyModifiers, DesktopKeyboardPressRequest, DesktopKeyboardTypeRequest, DesktopMouseButton,
-    DesktopMouseClickRequest, DesktopMouseDownRequest, DesktopMouseDragRequest, DesktopMouseMoveRequest,
-    DesktopMousePositionResponse, DesktopMouseScrollRequest, DesktopMouseUpRequest,
+pub use apps::{DesktopLaunchRequest, DesktopLaunchResponse, DesktopOpenResponse};
+pub use clipboard::{DesktopClipboardQuery, DesktopClipboardResponse, DesktopClipboardWriteRequest};
+pub use keyboard::{DesktopKeyModifiers, DesktopKeyboardPressRequest, DesktopKeyboardTypeRequest};
+pub use mouse::{
+    DesktopMouseButton, DesktopMouseClickRequest, DesktopMouseDownRequest, DesktopMouseDragRequest,
+    DesktopMouseMoveRequest, DesktopMousePositionResponse, DesktopMouseScrollRequest, DesktopMouseUpRequest,
 };
 pub use recording::{DesktopRecordingInfo, DesktopRecordingStartRequest, DesktopRecordingStatus};
 pub use screen::{DesktopRegion, DesktopScreenshotFormat, DesktopScreenshotQuery};

@@ -8,7 +8,7 @@ use sandbox_agent_sdk::api::desktop::*;
 use sandbox_agent_sdk::api::processes::{ProcessOwner, ProcessState};
 use sandbox_agent_testkit::real::RealServerOptions;
 
-use super::{on_screen, on_screen_of};
+use super::{eventually, on_screen, on_screen_of};
 use crate::api::code;
 
 /// A program of a script.
@@ -32,10 +32,8 @@ async fn a_program_is_launched_on_the_desktop_and_its_window_waited_for() {
         assert_eq!((process.command.as_str(), process.status), ("xterm", ProcessState::Running));
         assert_eq!((process.owner, process.pid), (ProcessOwner::Desktop, launched.pid));
         processes.kill(&launched.process_id, None).await.unwrap();
-        super::eventually("end of the window", async || {
-            screen.window("launched").await.is_none().then_some(())
-        })
-        .await;
+        eventually("end of the window", async || screen.window("launched").await.is_none().then_some(()))
+            .await;
 
         let request = DesktopLaunchRequest::new("no-such-program");
         let error = screen.desktop.launch(&request).await.unwrap_err();

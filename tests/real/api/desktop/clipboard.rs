@@ -8,7 +8,7 @@ use sandbox_agent_sdk::{Delivery, ErrorKind, Limit, Limits, SandboxAgent};
 use sandbox_agent_testkit::real::RealServerOptions;
 
 use super::apps::program;
-use super::on_screen_of;
+use super::{KEEP, on_screen_of};
 
 /// Puts a text into a clipboard, and closes what the server waits for; not so version 0.13.
 const LETS_GO: &str = "exec xclip \"$@\" >/dev/null 2>&1";
@@ -60,7 +60,7 @@ async fn each_clipboard_keeps_what_was_put_into_it() {
 async fn what_is_in_the_clipboard_is_pasted_by_programs() {
     on_screen_of(with_xclip(LETS_GO), async |screen| {
         let desktop = &screen.desktop;
-        screen.terminal("pasted", "stty raw -echo; exec cat >$0", "pasted").await;
+        screen.terminal("pasted", KEEP, "pasted").await;
         let marked = DesktopClipboardWriteRequest::new("from outside").selection("primary");
         desktop.set_clipboard(&marked).await.unwrap();
         desktop.press_key(&DesktopKeyboardPressRequest::new("Insert").shift()).await.unwrap();

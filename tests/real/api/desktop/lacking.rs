@@ -1,12 +1,15 @@
 //! A sandbox without the programs for a desktop: each operation takes what is sent, and says what is missing.
 
 use std::fmt::Debug;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 
 use sandbox_agent_sdk::api::desktop::*;
 use sandbox_agent_sdk::{ErrorKind, Result, SandboxAgent};
 use sandbox_agent_testkit::real::{RealServer, RealServerOptions};
 use tempfile::{TempDir, tempdir};
 
+use super::on_screen_of;
 use crate::api::code;
 use crate::builder;
 
@@ -91,4 +94,37 @@ async fn every_other_operation_is_refused_by_the_server_itself() {
     ];
     let known = ["desktop_dependencies_missing", "desktop_runtime_inactive", "conflict", "not_found"];
     assert!(codes.iter().all(|code| known.contains(&code.as_str())), "{codes:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs the real server and the programs of a desktop: cargo xtask test"]
+async fn a_program_that_the_server_does_not_count_is_missed_where_it_is_needed() {
+    let bare = |folder: &Path| {
+        let bin = folder.join("bin");
+        std::fs::create_dir(&bin).unwrap();
+        for program in ["Xvfb", "openbox", "xdotool", "import", "xrandr"] {
+            symlink(on_path(program), bin.join(program)).unwrap();
+        }
+        RealServerOptions::new().env("PATH", bin.to_str().unwrap())
+    };
+    on_screen_of(bare, async |screen| {
+        let desktop = &screen.desktop;
+        let codes = [
+            refused(desktop.clipboard(&DesktopClipboardQuery::new()).await),
+            refused(desktop.set_clipboard(&DesktopClipboardWriteRequest::new("a")).await),
+            refused(desktop.open("http://127.0.0.1").await),
+            refused(desktop.start_recording(&DesktopRecordingStartRequest::new()).await),
+            refused(desktop.start_stream().await),
+        ];
+        let wanted =
+            ["clipboard_failed", "clipboard_failed", "desktop_runtime_failed", "conflict", "conflict"];
+        assert_eq!(codes, wanted);
+    })
+    .await;
+}
+
+fn on_path(program: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|at| at.is_file());
+    found.unwrap_or_else(|| panic!("no {program} on the PATH"))
 }

@@ -2,8 +2,9 @@
 
 mod apps;
 mod clipboard;
-mod input;
+mod keyboard;
 mod lacking;
+mod mouse;
 mod recording;
 mod screen;
 mod start;
@@ -31,6 +32,10 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 const DISPLAY: i32 = 420;
 const WIDTH: u32 = 800;
 const HEIGHT: u32 = 600;
+/// What servers that ask for one get; others pass over it.
+const TOKEN: &str = "secret-token";
+/// A script that keeps each byte that its terminal gives it.
+const KEEP: &str = "stty raw -echo; exec cat >$0";
 /// A program on the desktop takes some 100 ms to show something, on a busy machine more.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks.
@@ -69,9 +74,6 @@ async fn on_screen_of(options: impl FnOnce(&Path) -> RealServerOptions, test: im
     outcome.unwrap_or_else(|panic| resume_unwind(panic));
     assert_eq!(stopped.unwrap().state, DesktopState::Inactive);
 }
-
-/// What servers that ask for one get; others pass over it.
-const TOKEN: &str = "secret-token";
 
 impl Screen {
     fn request(&self) -> DesktopStartRequest {

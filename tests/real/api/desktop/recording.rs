@@ -70,7 +70,7 @@ async fn a_recording_from_its_begin_to_its_deletion() {
         assert_eq!((stopped.id.as_str(), &stopped.status), (id, &DesktopRecordingStatus::Completed));
         assert!(stopped.bytes > 0 && stopped.ended_at.is_some(), "{stopped:?}");
         assert_eq!(desktop.recording(id).await.unwrap(), stopped);
-        assert_eq!(desktop.recordings().await.unwrap(), [stopped.clone()]);
+        assert_eq!(desktop.recordings().await.unwrap(), std::slice::from_ref(&stopped));
         assert_eq!(code(&desktop.stop_recording().await.unwrap_err()), "conflict");
 
         let video = desktop.download_recording(id).await.unwrap();

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use sandbox_agent_sdk::api::desktop::*;
 
-use super::{HEIGHT, Screen, WIDTH, eventually, on_screen};
+use super::{HEIGHT, KEEP, Screen, WIDTH, eventually, on_screen};
 use crate::api::code;
 
 type Rgb = [u8; 3];
@@ -66,7 +66,7 @@ async fn a_screenshot_has_the_format_and_the_size_it_was_asked_for() {
 async fn a_region_shows_what_is_there_and_nothing_beside_it() {
     on_screen(async |screen| {
         let red = ["-bg", "#ff0000", "-fg", "#ff0000", "-cr", "#ff0000"];
-        let window = screen.terminal_with(&red, "red", "exec cat >$0", "nothing").await;
+        let window = screen.terminal_with(&red, "red", KEEP, "nothing").await;
         let query = DesktopScreenshotQuery::new();
         let inside = DesktopRegion { x: window.x + 20, y: window.y + 20, width: 60, height: 40 };
         eventually("red window", async || {

@@ -2,10 +2,8 @@
 
 use sandbox_agent_sdk::api::desktop::*;
 
-use super::{eventually, on_screen};
+use super::{KEEP, eventually, on_screen};
 use crate::api::code;
-
-const KEEP: &str = "stty raw -echo; exec cat >$0";
 
 #[tokio::test]
 #[ignore = "needs the real server and the programs of a desktop: cargo xtask test"]

@@ -1,83 +1,14 @@
-//! Keys and the mouse, as a program on the desktop gets them.
+//! The mouse, as a program on the desktop gets it.
 
 use sandbox_agent_sdk::api::desktop::*;
+use tokio::time::{sleep, timeout};
 
 use super::{PATIENCE, POLL, Screen, on_screen};
 use crate::api::code;
 
-/// Keeps each byte that the terminal gives it.
-const KEEP: &str = "stty raw -echo; exec cat >$0";
-/// The same of a terminal that reports the mouse, in sequences, and says when it does so.
+/// Keeps each byte of a terminal that reports the mouse, in sequences, and says when it does so.
 const KEEP_MOUSE: &str = "stty raw -echo; printf '\\033[?1002h\\033[?1006h\\033[5n'; exec cat >$0";
 const READY: &str = "\u{1b}[0n";
-
-#[tokio::test]
-#[ignore = "needs the real server and the programs of a desktop: cargo xtask test"]
-async fn what_is_typed_arrives_where_the_focus_is() {
-    on_screen(async |screen| {
-        let desktop = &screen.desktop;
-        screen.terminal("typed", KEEP, "typed").await;
-        desktop.type_text(&DesktopKeyboardTypeRequest::new("Hello, World! ~|{}--")).await.unwrap();
-        screen.holds("typed", "Hello, World! ~|{}--").await;
-        // Which is Linefeed, not Return.
-        let slowly = DesktopKeyboardTypeRequest::new("ä€\n").delay_ms(30_u32);
-        desktop.type_text(&slowly).await.unwrap();
-        screen.holds("typed", "Hello, World! ~|{}--ä€\n").await;
-    })
-    .await;
-}
-
-#[tokio::test]
-#[ignore = "needs the real server and the programs of a desktop: cargo xtask test"]
-async fn keys_are_pressed_with_others_and_held() {
-    on_screen(async |screen| {
-        let desktop = &screen.desktop;
-        let options = ["-xrm", "*metaSendsEscape: true"];
-        screen.terminal_with(&options, "keys", KEEP, "keys").await;
-        let press = DesktopKeyboardPressRequest::new;
-        for key in [press("a"), press("b").shift(), press("c").ctrl(), press("d").alt(), press("Return")] {
-            desktop.press_key(&key).await.unwrap();
-        }
-        screen.holds("keys", "aB\u{3}\u{1b}d\r").await;
-        desktop.key_down("Shift_L").await.unwrap();
-        desktop.press_key(&press("e")).await.unwrap();
-        desktop.key_up("Shift_L").await.unwrap();
-        desktop.press_key(&press("f")).await.unwrap();
-        screen.holds("keys", "aB\u{3}\u{1b}d\rEf").await;
-    })
-    .await;
-}
-
-#[tokio::test]
-#[ignore = "needs the real server and the programs of a desktop: cargo xtask test"]
-async fn the_command_key_reaches_the_window_manager() {
-    on_screen(async |screen| {
-        screen.terminal("hidden", KEEP, "hidden").await;
-        // By which it hides all windows, and brings them back.
-        let press = DesktopKeyboardPressRequest::new("d").cmd();
-        screen.desktop.press_key(&press).await.unwrap();
-        super::eventually("bare desktop", async || screen.window("hidden").await.is_none().then_some(()))
-            .await;
-        screen.desktop.press_key(&press).await.unwrap();
-        super::eventually("window again", async || screen.window("hidden").await).await;
-    })
-    .await;
-}
-
-#[tokio::test]
-#[ignore = "needs the real server and the programs of a desktop: cargo xtask test"]
-async fn a_text_that_takes_more_than_the_servers_5_s_is_cut() {
-    on_screen(async |screen| {
-        screen.terminal("long", KEEP, "long").await;
-        let text = "x".repeat(100);
-        let slowly = DesktopKeyboardTypeRequest::new(&text).delay_ms(200_u32);
-        let error = screen.desktop.type_text(&slowly).await.unwrap_err();
-        assert_eq!(code(&error), "desktop_input_failed");
-        let typed = std::fs::read_to_string(screen.path("long")).unwrap();
-        assert!(!typed.is_empty() && typed.len() < text.len() && text.starts_with(&typed), "{typed:?}");
-    })
-    .await;
-}
 
 /// What the terminal says of the mouse: of each press, move or release a number, where, and `M`, or `m` for the last.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,9 +35,9 @@ impl Screen {
         let mut new = Vec::new();
         let shape =
             |new: &[Report]| -> Vec<_> { new.iter().map(|new| (new.button, new.is_release)).collect() };
-        let found = tokio::time::timeout(PATIENCE, async {
+        let found = timeout(PATIENCE, async {
             while shape(&new) != wanted {
-                tokio::time::sleep(POLL).await;
+                sleep(POLL).await;
                 let all = reports(&std::fs::read_to_string(self.path(name)).unwrap());
                 new = all[*seen..].to_vec();
             }
@@ -213,8 +144,6 @@ async fn what_no_hand_can_do_is_refused() {
             desktop.move_mouse(&DesktopMouseMoveRequest::new(-1, 0)).await.unwrap_err(),
             desktop.click(&DesktopMouseClickRequest::new(1, 1).click_count(0_u32)).await.unwrap_err(),
             desktop.scroll(&DesktopMouseScrollRequest::new(1, 1)).await.unwrap_err(),
-            desktop.type_text(&DesktopKeyboardTypeRequest::new("")).await.unwrap_err(),
-            desktop.key_down(" ").await.unwrap_err(),
         ];
         for error in refused {
             assert_eq!(code(&error), "desktop_invalid_action");
