@@ -35,8 +35,9 @@ impl Desktop {
     ///
     /// The server gives it 5 s: what takes longer is refused with `desktop_input_failed` when a part of it has been
     /// typed. So a long text is typed in parts, or put into the [clipboard](Self::set_clipboard) and pasted. What is
-    /// not ASCII needs a UTF-8 locale (`LC_ALL`) in the server's environment, and is refused likewise without. Bounded
-    /// by [`Limits::call`](crate::Limits::call) and the pauses between its characters.
+    /// not ASCII needs a UTF-8 locale (`LC_ALL`) in the server's environment, and is refused likewise without. What
+    /// the keyboard has no key for gets one for as long as the pause: a program that is slower never sees it, so give it
+    /// longer ones, or paste. Bounded by [`Limits::call`](crate::Limits::call) and the pauses between its characters.
     pub async fn type_text(&self, text: &DesktopKeyboardTypeRequest) -> Result<()> {
         let limit = self.api.limits.call.saturating_add(text.pauses());
         self.api.call_within(limit, &operations::KEY_TYPE, &[], &(), text).await?.done()
