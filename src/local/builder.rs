@@ -69,8 +69,8 @@ impl LocalSandboxBuilder {
     /// The folder where the server keeps what it has, such as the agents that it installs, and which stays when it
     /// ends. Unless told, it is a new one, which only this user can read, and which is removed with the sandbox.
     ///
-    /// The server and its agents have it as `XDG_DATA_HOME`, and so agents look for logins that others of this user
-    /// keep below that in vain.
+    /// The server and its agents have it as `XDG_DATA_HOME` and `XDG_STATE_HOME`, and so agents look for logins that
+    /// others of this user keep below that in vain.
     pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.data_dir = Some(path.into());
         self

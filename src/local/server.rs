@@ -104,7 +104,7 @@ impl LocalSandbox {
         &self.token
     }
 
-    /// The folder with the server's data: its `XDG_DATA_HOME`.
+    /// The folder with the server's data: its `XDG_DATA_HOME` and `XDG_STATE_HOME`.
     pub fn data_dir(&self) -> &Path {
         self.home.data()
     }
@@ -199,6 +199,8 @@ impl LocalSandbox {
         let command = [binary.as_os_str()].into_iter().chain(args.map(OsStr::new)).collect();
         let mut env = vec![
             (OsStr::new("XDG_DATA_HOME"), self.home.data().as_os_str()),
+            // Where its desktop keeps recordings: else all servers of this user overwrite each other's.
+            (OsStr::new("XDG_STATE_HOME"), self.home.data().as_os_str()),
             (OsStr::new("SANDBOX_AGENT_LOG_STDOUT"), OsStr::new("1")),
         ];
         env.extend(self.settings.env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())));

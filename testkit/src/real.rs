@@ -165,7 +165,7 @@ impl RealServer {
         self.address
     }
 
-    /// The folder that is its `XDG_DATA_HOME`.
+    /// The folder that is its `XDG_DATA_HOME` and `XDG_STATE_HOME`.
     pub fn data_home(&self) -> &Path {
         self.data.path()
     }
@@ -198,6 +198,8 @@ impl RealServer {
         };
         command
             .env("XDG_DATA_HOME", self.data.path())
+            // Its desktop is there: else all servers of this user overwrite each other's recordings.
+            .env("XDG_STATE_HOME", self.data.path())
             .envs(self.options.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

@@ -60,6 +60,16 @@ async fn a_drop_ends_it_and_a_folder_of_the_callers_stays() {
 
 #[tokio::test]
 #[ignore = "needs the real server: cargo xtask test"]
+async fn what_its_desktop_keeps_is_in_its_folder() {
+    let sandbox = LocalSandbox::builder().start().await.unwrap();
+    let sdk = sandbox.sdk().connect().await.unwrap();
+    let log = sdk.desktop().status().await.unwrap().runtime_log_path.unwrap();
+    assert!(std::path::Path::new(&log).starts_with(sandbox.data_dir()), "{log}");
+    sandbox.destroy().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs the real server: cargo xtask test"]
 async fn a_start_that_is_dropped_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

@@ -1,6 +1,5 @@
 //! The page of `examples/multiplayer_web` in a real browser.
 
-use std::env;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -49,15 +48,10 @@ fn chromium() -> Result<PathBuf> {
         return Ok(found);
     }
     let [package, ..] = CHROMIUM;
-    debian::install(package).context("there is no Chromium here")?;
+    debian::install(&[package]).context("there is no Chromium here")?;
     installed().with_context(|| format!("apt-get installed `{package}`, and its program is nowhere"))
 }
 
 fn installed() -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<_> = env::split_paths(&path).collect();
-    CHROMIUM
-        .iter()
-        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
-        .find(|at| at.is_file())
+    CHROMIUM.iter().find_map(|name| command::on_path(name))
 }

@@ -1,5 +1,6 @@
 //! Running another program, with an error that shows what was run.
 
+use std::env;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use cargo_metadata::{Artifact, Message};
 
 /// The cargo that runs this program.
 pub(crate) fn cargo() -> Command {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
     command.stdin(Stdio::null());
     command
@@ -56,6 +57,12 @@ pub(crate) fn built(name: &str, command: &mut Command) -> Result<PathBuf> {
         }
     }
     bail!("`{shown}` made no program `{name}`")
+}
+
+/// Where the PATH has a program.
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).map(|folder| folder.join(program)).find(|at| at.is_file())
 }
 
 fn not_started(shown: &str, error: std::io::Error) -> anyhow::Error {

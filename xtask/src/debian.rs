@@ -6,16 +6,16 @@ use anyhow::{Result, bail};
 
 use crate::command;
 
-/// Installs a package with what it needs and nothing else.
-pub(crate) fn install(package: &str) -> Result<()> {
+/// Installs packages with what they need and nothing else.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
     if !is_root() || command::read(Command::new("apt-get").arg("--version")).is_err() {
-        bail!("install it; on Debian it is the package `{package}`");
+        bail!("install what is missing; on Debian it is in: {}", packages.join(" "));
     }
     let apt = |args: &[&str]| {
         command::run(Command::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive"))
     };
     apt(&["update"])?;
-    apt(&["install", "--yes", "--no-install-recommends", package])
+    apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
 }
 
 pub(crate) fn is_root() -> bool {

@@ -11,11 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use cargo_metadata::TargetKind;
 
-use crate::command;
 use crate::parts::scripted_agent;
 use crate::sandbox::{AGENT, Sandbox};
-use crate::server;
 use crate::workspace::Workspace;
+use crate::{command, desktop, server};
 
 /// Where an example looks for a server when it is told of none.
 const DEFAULT_PORT: u16 = 2468;
@@ -50,7 +49,7 @@ enum Against {
     Binary,
 }
 
-const EXAMPLES: [Example; 14] = [
+const EXAMPLES: [Example; 15] = [
     Example {
         name: "quickstart",
         after: None,
@@ -185,6 +184,21 @@ const EXAMPLES: [Example; 14] = [
         }],
     },
     Example {
+        name: "desktop_screenshot",
+        after: None,
+        args: &[],
+        features: &[],
+        runs: &[Run {
+            against: Against::RealServer,
+            prints: &[
+                "800 x 600",
+                "the mouse is at 400, 300",
+                "is in desktop.png",
+                "the desktop is inactive",
+            ],
+        }],
+    },
+    Example {
         name: "local_sandbox",
         after: None,
         args: &[DATA],
@@ -217,6 +231,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             "something listens on port {DEFAULT_PORT}, so no example can show what it does without a server: end it first"
         );
     }
+    desktop::installed()?;
     let server = server::installed(workspace)?;
     let sandbox = Sandbox::start(&server, &scripted_agent(&[])?)?;
     for example in &EXAMPLES {

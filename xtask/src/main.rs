@@ -20,6 +20,7 @@ mod command;
 mod crash;
 mod crates;
 mod debian;
+mod desktop;
 mod engine;
 mod examples;
 mod fuzz;

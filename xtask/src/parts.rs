@@ -10,7 +10,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::postgres::Postgres;
 use crate::workspace::{TESTKIT, Workspace};
-use crate::{browser, chaos, command, engine, examples, fuzz, opencode, peer, server, trees};
+use crate::{browser, chaos, command, desktop, engine, examples, fuzz, opencode, peer, server, trees};
 
 /// A part makes what it needs by itself, so any of them can run alone.
 struct Part {
@@ -19,9 +19,10 @@ struct Part {
     run: fn(&Workspace) -> Result<()>,
 }
 
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     Part { name: "server", what: "install the real server from npm", run: install_server },
     Part { name: "opencode", what: "install a real agent from npm", run: install_opencode },
+    Part { name: "desktop", what: "install the programs of a desktop from Debian", run: desktop::part },
     Part { name: "agent", what: "build the scripted agent that the server runs", run: build_agent },
     Part { name: "tests", what: "every test of the workspace, ignored ones too", run: tests },
     Part { name: "doctests", what: "every code block of the documentation", run: doctests },
@@ -110,6 +111,7 @@ fn build_agent(_workspace: &Workspace) -> Result<()> {
 }
 
 fn tests(workspace: &Workspace) -> Result<()> {
+    desktop::installed()?;
     let mut cargo = cargo_test(workspace)?;
     // Doctests have a part of their own: `--include-ignored` would run their `ignore` blocks.
     cargo.args(["--lib", "--bins", "--tests", "--examples", "--", "--include-ignored"]);

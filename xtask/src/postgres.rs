@@ -128,7 +128,7 @@ fn programs() -> Result<PathBuf> {
     if let Some(folder) = installed() {
         return Ok(folder);
     }
-    debian::install("postgresql").context("there is no PostgreSQL server here")?;
+    debian::install(&["postgresql"]).context("there is no PostgreSQL server here")?;
     installed().context("apt-get installed `postgresql`, and its programs are nowhere")
 }
 

@@ -37,6 +37,7 @@ impl Sandbox {
             .arg(address.ip().to_string())
             .args(["--port", &address.port().to_string()])
             .env("XDG_DATA_HOME", data.path())
+            .env("XDG_STATE_HOME", data.path())
             .current_dir(data.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

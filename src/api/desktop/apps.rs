@@ -1,6 +1,4 @@
-//! Programs on the desktop, and its clipboard.
-
-use std::fmt;
+//! Programs on the desktop.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,28 +7,21 @@ use crate::api::values::options;
 use crate::error::Result;
 
 impl Desktop {
-    /// Starts a program on the desktop; refused (`404`) where there is none of this name.
+    /// Starts a program on the desktop; refused (`app_not_found`) where there is none of this name.
     ///
-    /// Bounded by [`Limits::request`](crate::Limits::request): it may be waited for.
+    /// It goes on when the desktop is stopped only as long as it can do without its screen. Bounded by
+    /// [`Limits::request`](crate::Limits::request): its window may be waited for.
     pub async fn launch(&self, request: &DesktopLaunchRequest) -> Result<DesktopLaunchResponse> {
         let limit = self.api.limits.request;
         self.api.call_within(limit, &operations::LAUNCH, &[], &(), request).await
     }
 
-    /// Opens a file or a URL with the program that the desktop has for it.
+    /// Opens a file or a URL with the program that the desktop has for it, by `xdg-open`.
+    ///
+    /// Returns once that was started. Whether there was a program its process tells.
     pub async fn open(&self, target: &str) -> Result<DesktopOpenResponse> {
         let request = DesktopOpenRequest { target: target.to_owned() };
         self.api.call(&operations::OPEN, &[], &(), &request).await
-    }
-
-    /// What is in the clipboard.
-    pub async fn clipboard(&self, query: &DesktopClipboardQuery) -> Result<DesktopClipboardResponse> {
-        self.api.call(&operations::CLIPBOARD, &[], query, &()).await
-    }
-
-    /// Puts a text into the clipboard.
-    pub async fn set_clipboard(&self, request: &DesktopClipboardWriteRequest) -> Result<()> {
-        self.api.call(&operations::SET_CLIPBOARD, &[], &(), request).await?.done()
     }
 }
 
@@ -43,7 +34,7 @@ pub struct DesktopLaunchRequest {
     pub app: String,
     /// Its arguments.
     pub args: Option<Vec<String>>,
-    /// Whether to wait for its window.
+    /// Whether to wait for its window, 5 s at most.
     pub wait: Option<bool>,
 }
 
@@ -61,7 +52,7 @@ impl DesktopLaunchRequest {
     }
 
     options! {
-        /// Whether to wait for its window; not unless set.
+        /// Whether to wait for its window, 5 s at most; not unless set.
         wait: bool,
     }
 }
@@ -75,7 +66,7 @@ pub struct DesktopLaunchResponse {
     pub process_id: String,
     /// Its number in the sandbox's system.
     pub pid: Option<u32>,
-    /// Its window, where it was waited for.
+    /// Its window, where it was waited for and there was one in time.
     pub window_id: Option<String>,
 }
 
@@ -93,72 +84,4 @@ pub struct DesktopOpenResponse {
     pub process_id: String,
     /// Its number in the sandbox's system.
     pub pid: Option<u32>,
-}
-
-/// Which clipboard.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct DesktopClipboardQuery {
-    /// `clipboard`, or `primary` for what is marked; the first unless set.
-    pub selection: Option<String>,
-}
-
-impl DesktopClipboardQuery {
-    /// The clipboard.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    options! {
-        /// `clipboard`, or `primary` for what is marked.
-        selection: String,
-    }
-}
-
-/// What is in a clipboard. `Debug` doesn't show it: passwords are copied, too.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct DesktopClipboardResponse {
-    /// Which clipboard.
-    pub selection: String,
-    /// The text in it.
-    pub text: String,
-}
-
-impl fmt::Debug for DesktopClipboardResponse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DesktopClipboardResponse").field("selection", &self.selection).finish_non_exhaustive()
-    }
-}
-
-/// What to put into a clipboard. `Debug` doesn't show it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct DesktopClipboardWriteRequest {
-    /// The text.
-    pub text: String,
-    /// `clipboard`, or `primary` for what is marked; the first unless set.
-    pub selection: Option<String>,
-}
-
-impl DesktopClipboardWriteRequest {
-    /// This text, into the clipboard.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), selection: None }
-    }
-
-    options! {
-        /// `clipboard`, or `primary` for what is marked.
-        selection: String,
-    }
-}
-
-impl fmt::Debug for DesktopClipboardWriteRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DesktopClipboardWriteRequest")
-            .field("selection", &self.selection)
-            .finish_non_exhaustive()
-    }
 }

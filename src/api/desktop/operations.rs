@@ -3,7 +3,9 @@
 use super::super::operation::{Channel, Octets, Operation};
 use super::DesktopActionResponse;
 use super::apps::*;
-use super::input::*;
+use super::clipboard::*;
+use super::keyboard::*;
+use super::mouse::*;
 use super::recording::*;
 use super::screen::*;
 use super::status::*;

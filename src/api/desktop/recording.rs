@@ -9,6 +9,9 @@ use crate::error::Result;
 
 impl Desktop {
     /// Begins to record the screen; refused (`conflict`) where it is recorded already.
+    ///
+    /// Its program takes some 100 ms until the first frame. One that is stopped before that is
+    /// [`Failed`](DesktopRecordingStatus::Failed).
     pub async fn start_recording(
         &self,
         request: &DesktopRecordingStartRequest,
@@ -37,7 +40,8 @@ impl Desktop {
         self.api.call(&operations::RECORDING_DELETE, &[id], &(), &()).await
     }
 
-    /// The video of a recording, as it comes.
+    /// The video of a recording, an MP4, as it comes. Into a file `download_recording_file` puts it, which the feature
+    /// `files` has.
     pub async fn download_recording(&self, id: &str) -> Result<ByteStream> {
         self.api.download(&operations::RECORDING_DOWNLOAD, &[id], &()).await
     }
@@ -86,7 +90,7 @@ pub(crate) struct DesktopRecordingListResponse {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct DesktopRecordingStartRequest {
-    /// Frames a second; the server decides unless set.
+    /// Frames a second, 1 to 60; 30 unless set.
     pub fps: Option<u32>,
 }
 

@@ -51,11 +51,11 @@ open_enum! {
 pub struct DesktopScreenshotQuery {
     /// Its format; PNG unless set.
     pub format: Option<DesktopScreenshotFormat>,
-    /// Its quality, 1 to 100, where the format has one.
+    /// Its quality, 1 to 100, where the format has one; 85 unless set.
     pub quality: Option<u32>,
     /// How large, 0.1 to 1: 0.5 has half the width and half the height.
     pub scale: Option<f32>,
-    /// Whether the mouse's pointer is in it.
+    /// Whether a cross shows where the mouse is; not unless set.
     pub show_cursor: Option<bool>,
 }
 
@@ -68,11 +68,11 @@ impl DesktopScreenshotQuery {
     options! {
         /// Its format; PNG unless set.
         format: DesktopScreenshotFormat,
-        /// Its quality, 1 to 100, where the format has one.
+        /// Its quality, 1 to 100, where the format has one; 85 unless set.
         quality: u32,
         /// How large, 0.1 to 1: 0.5 has half the width and half the height.
         scale: f32,
-        /// Whether the mouse's pointer is in it.
+        /// Whether a cross shows where the mouse is.
         show_cursor: bool,
     }
 }

@@ -135,17 +135,22 @@ pub struct DesktopDisplayInfoResponse {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct DesktopStartRequest {
-    /// The width of its screen, in pixels.
+    /// The width of its screen, in pixels; 1440 unless set.
     pub width: Option<u32>,
-    /// The height of its screen, in pixels.
+    /// The height of its screen, in pixels; 900 unless set.
     pub height: Option<u32>,
-    /// Pixels to an inch.
+    /// Pixels to an inch; 96 unless set.
     pub dpi: Option<u32>,
-    /// The number of its display.
+    /// The number of its display, or the first of the nine after it that is free; 99 unless set.
+    ///
+    /// Two servers on one machine that start at once with the same number may get the same display.
     pub display_num: Option<i32>,
-    /// Where it keeps what it has to, in the sandbox.
+    /// Where it keeps its home folder, its log and recordings, in the sandbox.
+    ///
+    /// Server 0.4.2 passes over it: there it is `sandbox-agent/desktop` in the server's `XDG_STATE_HOME`, and servers
+    /// of one user that are to record at once need one each.
     pub state_dir: Option<String>,
-    /// Frames a second of recordings.
+    /// Frames a second of recordings, 1 to 60; 30 unless set. Server 0.4.2 passes over it.
     pub recording_fps: Option<u32>,
     /// Frames a second of streams.
     pub stream_frame_rate: Option<u32>,
@@ -163,6 +168,12 @@ impl DesktopStartRequest {
         Self::default()
     }
 
+    /// A screen of this width and height, in pixels.
+    #[must_use]
+    pub fn size(self, width: u32, height: u32) -> Self {
+        Self { width: Some(width), height: Some(height), ..self }
+    }
+
     options! {
         /// The width of its screen, in pixels.
         width: u32,
@@ -170,11 +181,12 @@ impl DesktopStartRequest {
         height: u32,
         /// Pixels to an inch.
         dpi: u32,
-        /// The number of its display.
+        /// The number of its display, or the first of the nine after it that is free.
         display_num: i32,
-        /// Where it keeps what it has to, in the sandbox.
+        /// Where it keeps its home folder, its log and recordings, in the sandbox. Server 0.4.2 passes over it.
         state_dir: String,
-        /// Frames a second of recordings.
+        /// Frames a second of recordings. Server 0.4.2 passes over it:
+        /// [`DesktopRecordingStartRequest::fps`](super::DesktopRecordingStartRequest::fps()) holds.
         recording_fps: u32,
         /// Frames a second of streams.
         stream_frame_rate: u32,

@@ -11,8 +11,12 @@ impl Desktop {
         self.api.call(&operations::STREAM_STATUS, &[], &(), &()).await
     }
 
-    /// Begins to stream the screen, by WebRTC. A viewer agrees on the rest over `signaling`, which the feature
-    /// `websocket` has. Bounded by [`Limits::request`](crate::Limits::request): a program is started for it.
+    /// Begins to stream the screen, by WebRTC; a stream that runs stays as it is. A viewer agrees on the rest over
+    /// `signaling`, which the feature `websocket` has.
+    ///
+    /// Needs `neko` in the sandbox, which Debian has no package of; refused (`conflict`) without it. The server waits
+    /// 15 s for it, and then says that the stream is active all the same. One stream runs on a machine: neko listens
+    /// on port 18100. Bounded by [`Limits::request`](crate::Limits::request).
     pub async fn start_stream(&self) -> Result<DesktopStreamStatusResponse> {
         let limit = self.api.limits.request;
         self.api.call_within(limit, &operations::STREAM_START, &[], &(), &()).await

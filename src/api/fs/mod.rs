@@ -11,6 +11,8 @@ use bytes::Bytes;
 #[doc(hidden)]
 pub use transfer::archives;
 #[cfg(feature = "files")]
+pub(crate) use transfer::{PartFile, Tally};
+#[cfg(feature = "files")]
 pub use transfer::{Transfer, TransferProgress, Transferred};
 pub use types::{
     FsEntry, FsEntryType, FsMoveRequest, FsMoveResponse, FsStat, FsUploadBatchResponse, FsWriteResponse,

@@ -1,12 +1,12 @@
 //! From the sandbox.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use tokio::fs::{self, File};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
+use super::part::PartFile;
 use super::scratch::{SHORT, Scratch};
-use super::{Tally, Transfer, Transferred, local};
+use super::{Tally, Transfer, Transferred};
 use crate::api::fs::{Fs, FsEntryType};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -68,14 +68,9 @@ impl Fs {
         to: impl AsRef<Path>,
         transfer: Transfer,
     ) -> Result<Transferred> {
-        let to = to.as_ref();
-        let unwritten = |error| local("written", to, error);
-        let part = PartFile::beside(to)?;
-        let mut file = File::create_new(&part.0).await.map_err(unwritten)?;
-        let done = self.download(path, &mut file, transfer).await?;
-        file.sync_all().await.map_err(unwritten)?;
-        fs::rename(&part.0, to).await.map_err(unwritten)?;
-        part.keep();
+        let mut part = PartFile::beside(to.as_ref()).await?;
+        let done = self.download(path, part.writer(), transfer).await?;
+        part.finish().await?;
         Ok(done)
     }
 
@@ -87,29 +82,4 @@ impl Fs {
 
 fn unwritten(error: std::io::Error) -> Error {
     Error::new(ErrorKind::Io, "what was downloaded can't be written").with_source(error)
-}
-
-/// A file that is not whole yet. It is deleted when this is dropped.
-struct PartFile(PathBuf);
-
-impl PartFile {
-    fn beside(to: &Path) -> Result<Self> {
-        let Some(name) = to.file_name() else {
-            return Err(Error::invalid(format!("{} has no name that a file could have", to.display())));
-        };
-        let name = format!(".{}.{}", name.to_string_lossy(), uuid::Uuid::new_v4().simple());
-        Ok(Self(to.with_file_name(name)))
-    }
-
-    fn keep(mut self) {
-        self.0 = PathBuf::new();
-    }
-}
-
-impl Drop for PartFile {
-    fn drop(&mut self) {
-        if !self.0.as_os_str().is_empty() {
-            let _ = std::fs::remove_file(&self.0);
-        }
-    }
 }

@@ -10,12 +10,14 @@
 mod archive;
 mod down;
 mod folder;
+mod part;
 mod paths;
 mod scratch;
 mod up;
 
 #[cfg(all(unix, any(test, fuzzing)))]
 pub use archive::fuzzing::archives;
+pub(crate) use part::PartFile;
 
 use std::fmt;
 
@@ -84,13 +86,13 @@ impl Transfer {
         self
     }
 
-    fn carried(&mut self, bytes: u64, total: Option<u64>) {
+    pub(crate) fn carried(&mut self, bytes: u64, total: Option<u64>) {
         if let Some(progress) = &mut self.progress {
             progress(TransferProgress { bytes, total });
         }
     }
 
-    fn check_size(&self, bytes: u64) -> Result<()> {
+    pub(crate) fn check_size(&self, bytes: u64) -> Result<()> {
         let most = self.most_bytes.unwrap_or(MOST_BYTES);
         if bytes <= most {
             return Ok(());
@@ -143,7 +145,7 @@ impl fmt::Display for TransferProgress {
 pub struct Transferred {
     /// How many bytes.
     pub bytes: u64,
-    /// Their SHA-256, in hexadecimal, which is the same on both sides.
+    /// Their SHA-256, in hexadecimal. That of a file or a folder is the same on both sides.
     pub sha256: String,
 }
 
@@ -168,18 +170,22 @@ impl Fs {
 
 /// Counts and hashes what goes by.
 #[derive(Default)]
-struct Tally {
+pub(crate) struct Tally {
     bytes: u64,
     hash: Sha256,
 }
 
 impl Tally {
-    fn add(&mut self, part: &[u8]) {
+    pub(crate) fn add(&mut self, part: &[u8]) {
         self.bytes += part.len() as u64;
         self.hash.update(part);
     }
 
-    fn done(self) -> Transferred {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn done(self) -> Transferred {
         let sha256 = self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Transferred { bytes: self.bytes, sha256 }
     }

@@ -1,7 +1,4 @@
-//! Mouse and keyboard.
-
-use std::fmt;
-use std::time::Duration;
+//! The mouse.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +32,7 @@ impl Desktop {
         self.api.call(&operations::MOUSE_UP, &[], &(), button).await
     }
 
-    /// Moves the mouse with a button held.
+    /// Moves the mouse with a button held, in one step.
     pub async fn drag(&self, drag: &DesktopMouseDragRequest) -> Result<DesktopMousePositionResponse> {
         self.api.call(&operations::MOUSE_DRAG, &[], &(), drag).await
     }
@@ -43,29 +40,6 @@ impl Desktop {
     /// Moves the mouse, and turns its wheel.
     pub async fn scroll(&self, scroll: &DesktopMouseScrollRequest) -> Result<DesktopMousePositionResponse> {
         self.api.call(&operations::MOUSE_SCROLL, &[], &(), scroll).await
-    }
-
-    /// Presses a key, such as `Shift_L`, and holds it.
-    pub async fn key_down(&self, key: &str) -> Result<()> {
-        let request = DesktopKeyRequest { key: key.to_owned() };
-        self.api.call(&operations::KEY_DOWN, &[], &(), &request).await?.done()
-    }
-
-    /// Lets go of a key.
-    pub async fn key_up(&self, key: &str) -> Result<()> {
-        let request = DesktopKeyRequest { key: key.to_owned() };
-        self.api.call(&operations::KEY_UP, &[], &(), &request).await?.done()
-    }
-
-    /// Presses a key, with others that change what it does, and lets go of them.
-    pub async fn press_key(&self, press: &DesktopKeyboardPressRequest) -> Result<()> {
-        self.api.call(&operations::KEY_PRESS, &[], &(), press).await?.done()
-    }
-
-    /// Types a text. Bounded by [`Limits::call`](crate::Limits::call) and the pauses between its characters.
-    pub async fn type_text(&self, text: &DesktopKeyboardTypeRequest) -> Result<()> {
-        let limit = self.api.limits.call.saturating_add(text.pauses());
-        self.api.call_within(limit, &operations::KEY_TYPE, &[], &(), text).await?.done()
     }
 }
 
@@ -225,122 +199,22 @@ pub struct DesktopMouseScrollRequest {
     pub x: i32,
     /// Where, from the top.
     pub y: i32,
-    /// How far to the right.
+    /// How far to the right, in clicks of the wheel; to the left below 0.
     pub delta_x: Option<i32>,
-    /// How far down.
+    /// How far down, in clicks of the wheel; up below 0.
     pub delta_y: Option<i32>,
 }
 
 impl DesktopMouseScrollRequest {
-    /// At this point.
+    /// At this point. A turn has one of the two directions at least.
     pub fn new(x: i32, y: i32) -> Self {
         Self { x, y, delta_x: None, delta_y: None }
     }
 
     options! {
-        /// How far to the right.
+        /// How far to the right, in clicks of the wheel; to the left below 0.
         delta_x: i32,
-        /// How far down.
+        /// How far down, in clicks of the wheel; up below 0.
         delta_y: i32,
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct DesktopKeyRequest {
-    pub(crate) key: String,
-}
-
-/// Keys that are held while another one is pressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct DesktopKeyModifiers {
-    /// Alt.
-    pub alt: Option<bool>,
-    /// The command, or Windows, key.
-    pub cmd: Option<bool>,
-    /// Control.
-    pub ctrl: Option<bool>,
-    /// Shift.
-    pub shift: Option<bool>,
-}
-
-/// A key to press.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct DesktopKeyboardPressRequest {
-    /// The key, such as `a` or `Return`.
-    pub key: String,
-    /// What is held meanwhile.
-    pub modifiers: Option<DesktopKeyModifiers>,
-}
-
-impl DesktopKeyboardPressRequest {
-    /// This key alone.
-    pub fn new(key: impl Into<String>) -> Self {
-        Self { key: key.into(), modifiers: None }
-    }
-
-    /// With Alt held.
-    #[must_use]
-    pub fn alt(mut self) -> Self {
-        self.modifiers.get_or_insert_default().alt = Some(true);
-        self
-    }
-
-    /// With the command, or Windows, key held.
-    #[must_use]
-    pub fn cmd(mut self) -> Self {
-        self.modifiers.get_or_insert_default().cmd = Some(true);
-        self
-    }
-
-    /// With Control held.
-    #[must_use]
-    pub fn ctrl(mut self) -> Self {
-        self.modifiers.get_or_insert_default().ctrl = Some(true);
-        self
-    }
-
-    /// With Shift held.
-    #[must_use]
-    pub fn shift(mut self) -> Self {
-        self.modifiers.get_or_insert_default().shift = Some(true);
-        self
-    }
-}
-
-/// A text to type. `Debug` doesn't show it: passwords are typed, too.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct DesktopKeyboardTypeRequest {
-    /// The text.
-    pub text: String,
-    /// The pause between two characters, in milliseconds; the server decides unless set.
-    pub delay_ms: Option<u32>,
-}
-
-impl DesktopKeyboardTypeRequest {
-    /// This text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), delay_ms: None }
-    }
-
-    options! {
-        /// The pause between two characters, in milliseconds.
-        delay_ms: u32,
-    }
-
-    fn pauses(&self) -> Duration {
-        let characters = u32::try_from(self.text.chars().count()).unwrap_or(u32::MAX);
-        Duration::from_millis(self.delay_ms.unwrap_or_default().into()).saturating_mul(characters)
-    }
-}
-
-impl fmt::Debug for DesktopKeyboardTypeRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DesktopKeyboardTypeRequest").field("delay_ms", &self.delay_ms).finish_non_exhaustive()
     }
 }
