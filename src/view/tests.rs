@@ -286,6 +286,31 @@ fn title_commands_mode_and_options_are_what_was_said_last() {
 }
 
 #[test]
+fn a_mode_that_an_agent_has_both_ways_is_the_same_in_both() {
+    let modes = json!({ "currentModeId": "a", "availableModes": [{ "id": "a" }, { "id": "b" }] });
+    let options = |mode: &str| {
+        let values = json!([{ "value": "a" }, { "value": "b" }, { "value": "more" }]);
+        json!([{ "id": "m", "category": "mode", "type": "select", "currentValue": mode, "options": values }])
+    };
+    let mut told = Told::default();
+    told.ask(Sender::Client, "n", "session/new", json!({ "cwd": "/" }));
+    let opened = json!({ "sessionId": "a", "modes": modes, "configOptions": options("a") });
+    told.answer(Sender::Agent, "n", opened);
+    let both = |told: &Told| {
+        let view = told.view();
+        let id = |setting: &Setting| setting.current_id().unwrap().to_owned();
+        (id(&view.modes().unwrap()), id(&view.config_options()[0]))
+    };
+    told.update(json!({ "sessionUpdate": "config_option_update", "configOptions": options("b") }));
+    assert_eq!(both(&told), ("b".to_owned(), "b".to_owned()));
+    told.update(json!({ "sessionUpdate": "current_mode_update", "currentModeId": "a" }));
+    assert_eq!(both(&told), ("a".to_owned(), "a".to_owned()));
+    // What one of them doesn't list is nothing for it.
+    told.update(json!({ "sessionUpdate": "config_option_update", "configOptions": options("more") }));
+    assert_eq!(both(&told), ("a".to_owned(), "more".to_owned()));
+}
+
+#[test]
 fn what_is_not_known_is_kept_as_it_is() {
     let mut told = Told::default();
     told.update(json!({ "sessionUpdate": "tomorrow", "x": [1] }));
