@@ -80,6 +80,24 @@ struct Response<'a> {
 struct RpcError {
     code: i64,
     message: String,
+    #[serde(default)]
+    data: Value,
+}
+
+/// How much of what an agent adds to an error is in ours, in characters.
+const DETAILS: usize = 500;
+
+impl RpcError {
+    /// What the agent says of it: often only what it adds tells what is wrong.
+    fn words(&self) -> String {
+        let details = self.data.as_str().or(self.data["details"].as_str()).or(self.data["message"].as_str());
+        match details.map(str::trim).filter(|details| !details.is_empty() && *details != self.message) {
+            Some(details) => {
+                format!("{} ({})", self.message, details.chars().take(DETAILS).collect::<String>())
+            }
+            None => self.message.clone(),
+        }
+    }
 }
 
 /// The result in a response, or the agent's error.
@@ -88,10 +106,38 @@ pub(crate) fn read_answer<T: DeserializeOwned>(payload: &RawValue) -> Result<T> 
     if let Some(error) = response.error {
         return Err(Error::new(
             ErrorKind::Agent { code: error.code },
-            format!("the agent answered with error {}: {}", error.code, error.message),
+            format!("the agent answered with error {}: {}", error.code, error.words()),
         )
         .with_delivery(Delivery::Executed));
     }
     let result = response.result.map_or("null", RawValue::get);
     serde_json::from_str(result).map_err(|error| unreadable(error).with_delivery(Delivery::Executed))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn error_of(data: Value) -> String {
+        let error = json!({ "code": -32603, "message": "Internal error", "data": data });
+        let answer = raw(&json!({ "jsonrpc": "2.0", "id": 1, "error": error })).unwrap();
+        read_answer::<Value>(&answer).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_agents_error_has_what_the_agent_adds_to_it() {
+        let plain = "the agent answered with error -32603: Internal error";
+        for nothing in [Value::Null, json!(""), json!({ "details": 5 }), json!([1]), json!("Internal error")]
+        {
+            assert_eq!(error_of(nothing), plain);
+        }
+        let exited = "the process exited with code 1";
+        for added in [json!(exited), json!({ "details": exited }), json!({ "message": exited })] {
+            assert_eq!(error_of(added), format!("{plain} ({exited})"));
+        }
+        assert_eq!(error_of(json!("x".repeat(9_000))).len(), plain.len() + 3 + DETAILS);
+    }
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::acp_types::{ContentBlock, Plan, PlanEntryStatus, SessionUpdate, ToolCallContent, ToolCallStatus};
 use crate::session::{EventView, SessionEventExt, is_transcript};
 use crate::time;
+use crate::view::says_nothing;
 
 /// Tool calls whose title is remembered until they end; a loop gone wrong has more.
 const TOOLS: usize = 1_000;
@@ -97,6 +98,8 @@ impl Renderer {
 
     fn update(&mut self, update: SessionUpdate, text: &mut String) {
         match update {
+            SessionUpdate::AgentMessageChunk(chunk) | SessionUpdate::AgentThoughtChunk(chunk)
+                if says_nothing(&chunk.content) => {}
             SessionUpdate::AgentMessageChunk(chunk) => {
                 self.speak("Agent", text, false);
                 if self.open != Block::Text {

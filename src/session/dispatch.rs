@@ -16,9 +16,8 @@ use super::permission::PermissionRequest;
 use super::recorder::{Draft, Entry, Listener, Then};
 use super::replay::{Run, Seen};
 use super::settings::Settings;
-use super::view::params;
+use super::view::{params, permission};
 use crate::acp::{Gap, Inbound, Link, Outbound};
-use crate::acp_types::RequestPermissionRequest;
 use crate::error::{Error, ErrorKind};
 
 /// Turns what a process gave into an entry for the recorder.
@@ -224,7 +223,7 @@ fn is_ours(core: &SessionCore, event: &SessionEvent) -> bool {
 
 /// Lists a permission request, or lets the policy answer it.
 fn ask(core: &Arc<SessionCore>, link: &Arc<Link>, rpc_id: &str, event: &SessionEvent) {
-    let Some(asked) = params::<RequestPermissionRequest>(&event.payload) else {
+    let Some(asked) = permission(&event.payload) else {
         let error = json!({ "code": -32602, "message": "the permission request can't be read" });
         return asked::answer(core, link, rpc_id, Err(error));
     };

@@ -38,7 +38,10 @@ impl Settings {
     /// As the answer to opening a session tells them.
     pub(crate) fn opened(answer: &Value) -> Self {
         let member = |name: &str| answer.get(name).filter(|value| !value.is_null()).cloned();
-        Self { modes: member("modes"), models: member("models"), options: member("configOptions") }
+        let mut opened =
+            Self { modes: member("modes"), models: member("models"), options: member("configOptions") };
+        opened.agree();
+        opened
     }
 
     /// What this does not say, as it was; what is chosen there is not known then.
@@ -182,8 +185,10 @@ impl Settings {
         if method == SET_OPTION {
             if answer["configOptions"].is_array() {
                 self.options = answer.get("configOptions").cloned();
+                self.agree();
             } else if let Some(option) = self.option_mut(&params["configId"]) {
                 option.insert("currentValue".to_owned(), params["value"].clone());
+                self.agree();
             }
         }
     }
@@ -204,6 +209,7 @@ impl Settings {
             Some("current_mode_update") => self.choose(&MODE, &update["currentModeId"]),
             Some("config_option_update") if update["configOptions"].is_array() => {
                 self.options = update.get("configOptions").cloned();
+                self.agree();
             }
             _ => return false,
         }
@@ -223,10 +229,34 @@ impl Settings {
     }
 
     fn choose(&mut self, what: &Way, value: &Value) {
-        let state = if what.name == MODE.name { &mut self.modes } else { &mut self.models };
-        if let Some(Value::Object(state)) = state {
+        if let Some(Value::Object(state)) = self.state_mut(what) {
             state.insert(what.current.to_owned(), value.clone());
         }
+        let options = self.options.as_mut().and_then(Value::as_array_mut);
+        let option = options.and_then(|all| all.iter_mut().find(|option| option["category"] == what.name));
+        if let Some(option) = option
+            && values(&option["options"]).iter().any(|listed| value == listed.as_str())
+            && let Value::Object(option) = option
+        {
+            option.insert("currentValue".to_owned(), value.clone());
+        }
+    }
+
+    /// Some agents have mode or model both ways, and tell of a change by their options alone.
+    fn agree(&mut self) {
+        for what in [&MODE, &MODEL] {
+            let told = self.by_category(what.name).and_then(|option| option.get("currentValue")).cloned();
+            if let (Some(told), Some(state)) = (told, self.state_mut(what))
+                && ids(&state[what.available], what.id).iter().any(|listed| told == listed.as_str())
+                && let Value::Object(state) = state
+            {
+                state.insert(what.current.to_owned(), told);
+            }
+        }
+    }
+
+    fn state_mut(&mut self, what: &Way) -> &mut Option<Value> {
+        if what.name == MODE.name { &mut self.modes } else { &mut self.models }
     }
 
     fn state(&self, what: &Way) -> &Option<Value> {

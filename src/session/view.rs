@@ -2,10 +2,12 @@
 
 use sandbox_agent_persist::{RawValue, Sender, SessionEvent, envelope};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::acp::Gap;
 use crate::acp_types::{
-    ContentBlock, PromptRequest, RequestPermissionRequest, SessionNotification, SessionUpdate,
+    ContentBlock, PermissionOption, PromptRequest, RequestPermissionRequest, SessionNotification,
+    SessionUpdate,
 };
 
 /// What a stored envelope says.
@@ -54,7 +56,7 @@ impl SessionEventExt for SessionEvent {
                 params(&self.payload).map_or(EventView::Other, EventView::Prompt)
             }
             envelope::Kind::Request { method, .. } if method == "session/request_permission" => {
-                params(&self.payload).map_or(EventView::Other, EventView::PermissionRequest)
+                permission(&self.payload).map_or(EventView::Other, EventView::PermissionRequest)
             }
             envelope::Kind::Notification { method } if method == "session/update" => {
                 params(&self.payload).map_or(EventView::Other, EventView::Update)
@@ -110,6 +112,18 @@ pub(crate) fn is_work(view: &EventView) -> bool {
         ),
         _ => false,
     }
+}
+
+/// A request for a permission. Options of a kind that is not known here are left out: with the others it can be
+/// answered all the same.
+pub(crate) fn permission(payload: &RawValue) -> Option<RequestPermissionRequest> {
+    if let Some(asked) = params(payload) {
+        return Some(asked);
+    }
+    let mut asked: Value = params(payload)?;
+    let options = asked.get_mut("options")?.as_array_mut()?;
+    options.retain(|option| PermissionOption::deserialize(option).is_ok());
+    RequestPermissionRequest::deserialize(asked).ok().filter(|asked| !asked.options.is_empty())
 }
 
 pub(crate) fn params<'a, T: Deserialize<'a>>(payload: &'a RawValue) -> Option<T> {

@@ -78,20 +78,18 @@ impl SessionView {
         request: RequestPermissionRequest,
     ) -> Seen {
         let id = request.tool_call.tool_call_id.to_string();
-        let tool = self.tools.get(&(event.connection_id.clone(), id.clone())).copied();
-        let title = request.tool_call.fields.title.clone();
-        if let Some(number) = tool {
-            self.change(number, event.event_index, |entry| {
-                if let What::Tool(call) = &mut entry.what {
-                    call.update(request.tool_call.fields);
-                }
-            });
-        }
-        let known = || match &self.entry(tool?)?.what {
-            What::Tool(call) => Some(call.title.clone()),
+        let key = (event.connection_id.clone(), id.clone());
+        let known = self.tool_of_turn(&key).and_then(|number| self.entry(number));
+        let title = match known.map(|entry| &entry.what) {
+            Some(What::Tool(call)) => Some(call.title.clone()),
             _ => None,
         };
-        let title = title.or_else(known).unwrap_or_default();
+        let title = request.tool_call.fields.title.clone().or(title).unwrap_or_default();
+        // Some agents tell of a tool call only by asking for it.
+        if self.tool_of_turn(&key).is_none() {
+            self.tools.remove(&key);
+        }
+        self.tool_update(event, request.tool_call);
         let (options, answer) = (request.options, PermissionAnswer::Open);
         let permission = Permission { title, tool_call_id: id, options, answer };
         let number = self.push(event, What::Permission(permission), event.payload.get().len());

@@ -120,6 +120,7 @@ impl SessionView {
             to: u64,
         }
         match (method, event.sender) {
+            ("session/update", Sender::Agent) => self.update_in_part(event),
             (envelope::TURN_ENDED, Sender::Client) => self.lost(event),
             (envelope::PROCESS_ENDED, Sender::Client) => {
                 self.messages.clear();

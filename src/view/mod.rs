@@ -23,6 +23,7 @@ pub use self::entry::{
     Entry, Message, Permission, PermissionAnswer, Request, Speaker, Tokens, TurnState, TurnView, Usage, What,
 };
 pub use self::text::PlainText;
+pub(crate) use self::updates::says_nothing;
 use crate::acp_types::{AvailableCommand, Plan};
 use crate::error::Result;
 use crate::reading::{Pages, Read};

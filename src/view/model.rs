@@ -194,7 +194,9 @@ proptest! {
 /// Whether an event may be no entry: it is answered or noted by the protocol, or tells what holds now.
 fn says_what_holds(payload: &str) -> bool {
     let message: Value = serde_json::from_str(payload).unwrap_or_default();
-    let update = message["params"]["update"]["sessionUpdate"].as_str();
+    let update = &message["params"]["update"];
+    let says_nothing = update["content"]["type"] == "text" && update["content"]["text"] == "";
+    let update = update["sessionUpdate"].as_str();
     let state = [
         "usage_update",
         "available_commands_update",
@@ -212,7 +214,7 @@ fn says_what_holds(payload: &str) -> bool {
         "_sandbox_agent/replayed",
         "_adapter/agent_exited",
     ];
-    update.is_some_and(|update| state.contains(&update))
+    update.is_some_and(|update| state.contains(&update) || says_nothing && update.ends_with("_chunk"))
         || message["method"].as_str().is_some_and(|method| plumbing.contains(&method))
         || message.get("method").is_none() && message.get("id").is_some()
 }

@@ -246,6 +246,47 @@ fn usage_and_cost_are_known_of_the_session_and_of_each_turn() {
 }
 
 #[test]
+fn usage_of_which_an_agent_does_not_know_all_is_what_it_knows() {
+    let cost = json!({ "amount": 0.5, "currency": "USD" });
+    let told = |used: Value, cost: &Value| json!({ "sessionUpdate": "usage_update", "used": used, "size": 1000, "cost": cost });
+    let mut session = Told::default();
+    session.prompt("p1", "Go").update(told(json!(7), &Value::Null)).update(told(Value::Null, &cost));
+    let view = session.view();
+    assert_eq!((view.usage().context, view.usage().context_size), (Some(7), Some(1000)));
+    assert_eq!(view.usage().cost.as_ref().unwrap().amount, 0.5);
+    assert_eq!(view.turn().unwrap().cost.as_ref().unwrap().amount, 0.5);
+    assert_eq!(view.entries().count(), 1);
+    session.update(json!({ "sessionUpdate": "usage_update", "used": null }));
+    assert!(matches!(session.view().entry(1).unwrap().what, What::Unknown(_)));
+}
+
+#[test]
+fn a_tool_call_that_begins_with_its_permission_is_one() {
+    let mut told = Told::default();
+    for turn in ["p1", "p2"] {
+        told.prompt(turn, "Go");
+        let call =
+            json!({ "toolCallId": "t", "title": "Push", "kind": "execute", "rawInput": { "to": "main" } });
+        let asked = json!({ "sessionId": "a", "toolCall": call, "options": [] });
+        told.ask(Sender::Agent, turn, "session/request_permission", asked);
+        told.update(json!({ "sessionUpdate": "tool_call_update", "toolCallId": "t", "status": "completed" }));
+        told.end(turn, "end_turn");
+    }
+    let texts: Vec<_> = told.view().entries().map(|entry| entry.to_string()).collect();
+    let turn = ["User: Go", "[tool] Push: done", "[permission] Push: no answer"];
+    assert_eq!(texts, [turn, turn].concat());
+}
+
+#[test]
+fn an_empty_text_is_no_message() {
+    let mut told = Told::default();
+    told.prompt("p", "Go").say("agent_message_chunk", "").say("agent_thought_chunk", "");
+    told.say("agent_message_chunk", "Yes").say("agent_message_chunk", "");
+    let texts: Vec<_> = told.view().entries().map(|entry| entry.to_string()).collect();
+    assert_eq!(texts, ["User: Go", "Agent: Yes"]);
+}
+
+#[test]
 fn title_commands_mode_and_options_are_what_was_said_last() {
     let modes = json!({ "currentModeId": "a", "availableModes": [{ "id": "a", "name": "A" }, { "id": "b", "name": "B" }] });
     let options = |value: &str| {
@@ -283,6 +324,31 @@ fn title_commands_mode_and_options_are_what_was_said_last() {
     told.add(Sender::Agent, json!({ "id": "m2", "error": { "code": -32602, "message": "no" } }));
     told.update(json!({ "sessionUpdate": "current_mode_update", "currentModeId": "c" }));
     assert_eq!(told.view().modes().unwrap().current_id(), Some("c"));
+}
+
+#[test]
+fn a_mode_that_an_agent_has_both_ways_is_the_same_in_both() {
+    let modes = json!({ "currentModeId": "a", "availableModes": [{ "id": "a" }, { "id": "b" }] });
+    let options = |mode: &str| {
+        let values = json!([{ "value": "a" }, { "value": "b" }, { "value": "more" }]);
+        json!([{ "id": "m", "category": "mode", "type": "select", "currentValue": mode, "options": values }])
+    };
+    let mut told = Told::default();
+    told.ask(Sender::Client, "n", "session/new", json!({ "cwd": "/" }));
+    let opened = json!({ "sessionId": "a", "modes": modes, "configOptions": options("a") });
+    told.answer(Sender::Agent, "n", opened);
+    let both = |told: &Told| {
+        let view = told.view();
+        let id = |setting: &Setting| setting.current_id().unwrap().to_owned();
+        (id(&view.modes().unwrap()), id(&view.config_options()[0]))
+    };
+    told.update(json!({ "sessionUpdate": "config_option_update", "configOptions": options("b") }));
+    assert_eq!(both(&told), ("b".to_owned(), "b".to_owned()));
+    told.update(json!({ "sessionUpdate": "current_mode_update", "currentModeId": "a" }));
+    assert_eq!(both(&told), ("a".to_owned(), "a".to_owned()));
+    // What one of them doesn't list is nothing for it.
+    told.update(json!({ "sessionUpdate": "config_option_update", "configOptions": options("more") }));
+    assert_eq!(both(&told), ("a".to_owned(), "more".to_owned()));
 }
 
 #[test]

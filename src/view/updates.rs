@@ -10,9 +10,10 @@ use super::SessionView;
 use super::entry::{Entry, Message, Speaker, TurnState, What};
 use super::fold::{OVERHEAD, Seen, size};
 use crate::acp_types::{
-    ContentBlock, ContentChunk, Plan, PlanEntry, PlanEntryPriority, PlanEntryStatus, SessionInfoUpdate,
+    ContentBlock, ContentChunk, Cost, Plan, PlanEntry, PlanEntryPriority, PlanEntryStatus, SessionInfoUpdate,
     SessionUpdate, ToolCall, ToolCallUpdate,
 };
+use crate::session::params;
 
 impl SessionView {
     pub(super) fn update(&mut self, event: &Arc<SessionEvent>, update: SessionUpdate) -> Seen {
@@ -32,17 +33,42 @@ impl SessionView {
                 if self.settings.update(&event.payload) { Seen::State } else { Seen::Unknown }
             }
             SessionUpdate::SessionInfoUpdate(info) => self.informed(info),
-            SessionUpdate::UsageUpdate(usage) => {
-                self.usage.context = Some(usage.used);
-                self.usage.context_size = Some(usage.size);
-                if let Some(cost) = usage.cost {
-                    self.charge(&cost);
-                    self.usage.cost = Some(cost);
-                }
-                Seen::State
+            SessionUpdate::UsageUpdate(usage) => self.used(Some(usage.used), Some(usage.size), usage.cost),
+            _ => Seen::Unknown,
+        }
+    }
+
+    /// An update that can't be read whole. Some agents leave out of their usage what they don't know.
+    pub(super) fn update_in_part(&mut self, event: &Arc<SessionEvent>) -> Seen {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Told {
+            session_id: String,
+            update: Value,
+        }
+        match params::<Told>(&event.payload) {
+            Some(Told { session_id, update })
+                if update["sessionUpdate"] == "usage_update" && !self.forks.contains(&session_id) =>
+            {
+                let count = |name: &str| update[name].as_u64();
+                self.used(count("used"), count("size"), Cost::deserialize(&update["cost"]).ok())
             }
             _ => Seen::Unknown,
         }
+    }
+
+    /// What is not told stays as it was.
+    fn used(&mut self, context: Option<u64>, size: Option<u64>, cost: Option<Cost>) -> Seen {
+        if context.or(size).is_none() && cost.is_none() {
+            return Seen::Unknown;
+        }
+        self.usage.context = context.or(self.usage.context);
+        self.usage.context_size = size.or(self.usage.context_size);
+        if let Some(cost) = cost {
+            self.charge(&cost);
+            self.usage.cost = Some(cost);
+        }
+        Seen::State
     }
 
     /// Some agents say the prompt back while its turn runs.
@@ -62,6 +88,9 @@ impl SessionView {
 
     /// One more piece of what somebody says: of the message with its id, or else of what is being said.
     fn chunk(&mut self, event: &Arc<SessionEvent>, speaker: Speaker, chunk: ContentChunk) -> Seen {
+        if says_nothing(&chunk.content) {
+            return Seen::State;
+        }
         let id = chunk.message_id.map(|id| id.to_string());
         let key = id.clone().map(|id| (event.connection_id.clone(), speaker, id));
         let known = match &key {
@@ -115,15 +144,8 @@ impl SessionView {
     fn tool(&mut self, event: &Arc<SessionEvent>, call: ToolCall) -> Seen {
         self.plan_of_tool(call.raw_input.as_ref());
         let key = (event.connection_id.clone(), call.tool_call_id.to_string());
-        let turn = self.turns.back().map_or(0, |turn| turn.first_index);
-        // Told again within its turn, it is the same one; agents may count from the start in each.
-        let known = self
-            .tools
-            .get(&key)
-            .copied()
-            .filter(|number| self.entry(*number).is_some_and(|entry| entry.first_index >= turn));
         let bytes = event.payload.get().len();
-        if let Some(number) = known {
+        if let Some(number) = self.tool_of_turn(&key) {
             self.change(number, event.event_index, |entry| {
                 entry.bytes = bytes + OVERHEAD;
                 entry.what = What::Tool(Box::new(call));
@@ -135,7 +157,14 @@ impl SessionView {
         Seen::Entry(number)
     }
 
-    fn tool_update(&mut self, event: &Arc<SessionEvent>, update: ToolCallUpdate) -> Seen {
+    /// Told again within its turn, it is the same one; agents may count from the start in each.
+    pub(super) fn tool_of_turn(&self, key: &(String, String)) -> Option<u64> {
+        let turn = self.turns.back().map_or(0, |turn| turn.first_index);
+        let number = self.tools.get(key).copied()?;
+        self.entry(number).filter(|entry| entry.first_index >= turn).map(|_| number)
+    }
+
+    pub(super) fn tool_update(&mut self, event: &Arc<SessionEvent>, update: ToolCallUpdate) -> Seen {
         let id = update.tool_call_id.to_string();
         let known = self.tools.get(&(event.connection_id.clone(), id.clone())).copied();
         let Some(number) = known.filter(|number| *number >= self.left_out) else {
@@ -199,6 +228,11 @@ impl SessionView {
         }
         Seen::State
     }
+}
+
+/// Some agents send an empty text for what they put beside it.
+pub(crate) fn says_nothing(block: &ContentBlock) -> bool {
+    matches!(block, ContentBlock::Text(text) if text.text.is_empty())
 }
 
 fn grow(entry: &mut Entry, content: Option<ContentBlock>, bytes: usize, room: usize) {

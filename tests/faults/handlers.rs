@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sandbox_agent_sdk::acp_schema::{
     CreateElicitationRequest, CreateElicitationResponse, CreateTerminalRequest, CreateTerminalResponse,
@@ -155,6 +155,27 @@ fn requests() -> Vec<(&'static str, Value)> {
     ]
 }
 
+/// All handlers but the one for the methods that begin so.
+fn all_but(off: &str, handler: &All) -> ClientHandlers {
+    let mut handlers = ClientHandlers::new();
+    if off != "fs/read_text_file" {
+        handlers = handlers.read_text_files(handler.clone());
+    }
+    if off != "fs/write_text_file" {
+        handlers = handlers.write_text_files(handler.clone());
+    }
+    if off != "terminal/" {
+        handlers = handlers.terminals(handler.clone());
+    }
+    if off != "elicitation/create" {
+        handlers = handlers.elicitation(handler.clone());
+    }
+    if off != "acme/" {
+        handlers = handlers.extensions(handler.clone());
+    }
+    handlers
+}
+
 #[tokio::test]
 async fn what_nobody_handles_is_refused_at_once() {
     let sandbox = sandbox().await;
@@ -162,11 +183,33 @@ async fn what_nobody_handles_is_refused_at_once() {
     for (method, params) in requests() {
         assert_eq!(ask(&session, method, params).await, "error: -32601", "{method}");
     }
-    // One that is on turns on no other.
-    let (_sdk, session) =
-        handled(&sandbox, ClientHandlers::new().read_text_files(All::default()), limits()).await;
-    for (method, params) in requests().into_iter().skip(1) {
-        assert_eq!(ask(&session, method, params).await, "error: -32601", "{method}");
+}
+
+#[tokio::test]
+async fn each_handler_that_is_off_is_refused_at_once_whatever_else_is_on() {
+    // None of them ends a test: what is refused is refused for good, and not because it took too long.
+    let patient = limits().handler(100 * PATIENCE).handler_wait(100 * PATIENCE);
+    for off in ["fs/read_text_file", "fs/write_text_file", "terminal/", "elicitation/create", "acme/"] {
+        let sandbox = sandbox().await;
+        let (_sdk, session) = handled(&sandbox, all_but(off, &All::default()), patient.clone()).await;
+        let is_off = |method: &str| method.trim_start_matches('_').starts_with(off);
+        assert!(requests().iter().any(|(method, _)| is_off(method)));
+        for (method, params) in requests() {
+            let asked = Instant::now();
+            let said = ask(&session, method, params).await;
+            if is_off(method) {
+                assert_eq!(said, "error: -32601", "{method}");
+                assert!(asked.elapsed() < PATIENCE / 4, "{method} took {:?}", asked.elapsed());
+            } else {
+                assert!(said.starts_with("answer: "), "{method} without {off}: {said}");
+            }
+        }
+        let received = sandbox.received(&server(&session));
+        let declared = &received[0]["params"]["clientCapabilities"];
+        assert_eq!(declared["fs"]["readTextFile"], off != "fs/read_text_file");
+        assert_eq!(declared["fs"]["writeTextFile"], off != "fs/write_text_file");
+        assert_eq!(declared["terminal"], off != "terminal/");
+        assert_eq!(declared["elicitation"].is_object(), off != "elicitation/create");
     }
 }
 
@@ -200,7 +243,9 @@ async fn what_is_handled_is_declared_and_answered() {
     let url =
         json!({ "sessionId": "x", "mode": "url", "message": "m", "url": "http://x", "elicitationId": "e" });
     assert_eq!(ask(&session, "elicitation/create", url).await, "error: -32602");
-    assert_eq!(ask(&session, "terminal/dance", json!({})).await, "error: -32601");
+    for unknown in ["terminal/dance", "fs/dance", "elicitation/dance"] {
+        assert_eq!(ask(&session, unknown, json!({})).await, "error: -32601", "{unknown} is no extension's");
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use sandbox_agent_sdk::{
     EventView, MemorySessionPersistDriver, PermissionPolicy, PermissionReply, SandboxAgent, SessionEvent,
     SessionEventExt, SessionPersistDriver, SessionState, TurnEvent,
 };
-use sandbox_agent_testkit::On;
+use sandbox_agent_testkit::{On, Sandbox};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -36,6 +36,35 @@ async fn a_turn_shows_every_permission_request_as_one() {
         }
         assert_eq!(shown, 1, "in round {round}");
     }
+}
+
+#[tokio::test]
+async fn a_kind_of_option_that_is_not_known_hides_no_other() {
+    let sandbox = sandbox().await;
+    let (_sdk, session) = session(&sandbox).await;
+    let ask = |id: u64, options: serde_json::Value| {
+        let params = json!({ "sessionId": "x", "toolCall": { "toolCallId": "t" }, "options": options });
+        json!({ "jsonrpc": "2.0", "id": id, "method": "session/request_permission", "params": params })
+    };
+    let known = json!({ "optionId": "y", "name": "yes", "kind": "allow_once" });
+    let strange = json!({ "optionId": "w", "name": "this week", "kind": "allow_week" });
+    let turn = session.prompt(format!("raw {}\nthink 60000", ask(7_001, json!([strange, known]))));
+    let mut requests = session.permission_requests();
+    let asked = timeout(PATIENCE, requests.next()).await.unwrap().unwrap();
+    assert_eq!(asked.options.len(), 1);
+    session.respond(&asked.id, PermissionReply::Once).await.unwrap();
+    let process = server(&session);
+    let answered = |sandbox: &Sandbox, id: u64, of: fn(&serde_json::Value) -> bool| {
+        sandbox.received(&process).iter().any(|envelope| envelope["id"] == id && of(envelope))
+    };
+    let chosen = |envelope: &serde_json::Value| envelope["result"]["outcome"]["optionId"] == "y";
+    sandbox.wait_for(|sandbox| answered(sandbox, 7_001, chosen)).await.unwrap();
+    turn.cancel().await.unwrap();
+
+    // One without any that is known is refused, so that the agent does not wait.
+    session.prompt(format!("raw {}", ask(7_002, json!([strange])))).await.unwrap();
+    let refused = |envelope: &serde_json::Value| envelope["error"]["code"] == -32602;
+    sandbox.wait_for(|sandbox| answered(sandbox, 7_002, refused)).await.unwrap();
 }
 
 #[tokio::test]

@@ -4,15 +4,26 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sandbox_agent_sdk::LocalSandbox;
-use serde_json::{Value, json};
+use sandbox_agent_sdk::api::processes::ProcessCreateRequest;
+use sandbox_agent_sdk::{LocalProvider, LocalSandbox, SandboxAgent};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::request;
-use crate::{child, processes, sandbox};
+use crate::{child, processes, sandbox, scripted};
 
 const END: &str = "TEST_OWNER_END";
+const BY: &str = "TEST_OWNER_BY";
 const READY: &str = "ready ";
+
+/// Who starts the sandbox.
+#[derive(Clone, Copy)]
+enum By {
+    /// The owner itself.
+    Hand,
+    /// `SandboxAgent::start`, with a provider of such.
+    Provider,
+}
 
 /// An owner in a process of its own, whose temporary files are in a folder of its own: all that it starts is known by
 /// that.
@@ -25,9 +36,13 @@ struct Owner {
 
 impl Owner {
     /// Starts one that will end in this way.
-    fn start(end: &str) -> Self {
+    fn start(by: By, end: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let variables = [(END, end), ("TMPDIR", folder.path().to_str().unwrap())];
+        let by = match by {
+            By::Hand => "hand",
+            By::Provider => "provider",
+        };
+        let variables = [(END, end), (BY, by), ("TMPDIR", folder.path().to_str().unwrap())];
         let mut command = child::command("owner::is_an_owner", &variables);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(process.stdout.take().unwrap());
@@ -76,12 +91,22 @@ impl Drop for Owner {
     }
 }
 
+/// A sandbox, where it was started by hand, and an SDK in it.
+async fn started() -> (Option<LocalSandbox>, SandboxAgent) {
+    if child::variable(BY).as_deref() == Some("hand") {
+        let sandbox = sandbox().await;
+        let sdk = sandbox.sdk().connect().await.unwrap();
+        return (Some(sandbox), sdk);
+    }
+    let sdk = SandboxAgent::start(LocalProvider::new()).await.unwrap();
+    let id = sdk.sandbox_id().unwrap().strip_prefix("local/").unwrap();
+    scripted(&std::env::temp_dir().join(format!("sandbox-agent-{id}/data")));
+    (None, sdk)
+}
+
 /// Starts a process by the server, and gives its id.
-async fn process(sandbox: &LocalSandbox, body: Value) -> u32 {
-    let request = reqwest::Client::new().post(format!("{}/v1/processes", sandbox.url()));
-    let answer = request.bearer_auth(sandbox.token()).json(&body).send().await.unwrap();
-    let answer: Value = answer.error_for_status().unwrap().json().await.unwrap();
-    u32::try_from(answer["pid"].as_u64().unwrap()).unwrap()
+async fn process(sdk: &SandboxAgent, request: ProcessCreateRequest) -> u32 {
+    sdk.processes().create(&request).await.unwrap().pid.unwrap()
 }
 
 /// What the owner does; by itself it is no test.
@@ -89,21 +114,16 @@ async fn process(sandbox: &LocalSandbox, body: Value) -> u32 {
 #[ignore = "needs the real server: cargo xtask test"]
 async fn is_an_owner() {
     let Some(end) = child::variable(END) else { return };
-    let sandbox = sandbox().await;
-    let sdk = sandbox.sdk().connect().await.unwrap();
+    let (sandbox, sdk) = started().await;
     let session = sdk.create_session(request("one")).await.unwrap();
     session.prompt("say hello").await.unwrap();
+    let deaf = "trap '' TERM; sleep 3000; sleep 3000";
     let pids = [
         // In a session of its own, as what a terminal runs.
-        process(&sandbox, json!({"command": "sleep", "args": ["3000"], "tty": true})).await,
+        process(&sdk, ProcessCreateRequest::new("sleep").arg("3000").tty(true)).await,
         // Deaf to what asks it to end, and with nothing of ours in its environment.
-        process(
-            &sandbox,
-            json!({"command": "env", "args": ["-i", "sh", "-c", "trap '' TERM; sleep 3000; sleep 3000"]}),
-        )
-        .await,
-        process(&sandbox, json!({"command": "sh", "args": ["-c", "trap '' TERM; sleep 3000; sleep 3000"]}))
-            .await,
+        process(&sdk, ProcessCreateRequest::new("env").args(["-i", "sh", "-c", deaf])).await,
+        process(&sdk, ProcessCreateRequest::new("sh").args(["-c", deaf])).await,
     ];
     println!("{READY}{}", json!(pids));
     io::stdin().read_line(&mut String::new()).unwrap();
@@ -112,19 +132,27 @@ async fn is_an_owner() {
         "exit" => std::process::exit(0),
         "forget" => std::mem::forget((sandbox, sdk, session)),
         "destroy" => {
-            sdk.close().await.unwrap();
-            sandbox.destroy().await.unwrap();
+            match sandbox {
+                None => sdk.destroy_sandbox().await.unwrap(),
+                Some(sandbox) => {
+                    sdk.close().await.unwrap();
+                    sandbox.destroy().await.unwrap();
+                }
+            }
             assert!(!pids.iter().any(|pid| processes::runs(*pid)), "{pids:?}");
         }
         _ => drop(sandbox),
     }
 }
 
+/// Whoever started it.
 fn leaves_nothing(end: &str) {
-    let mut owner = Owner::start(end);
-    owner.wait_until_ready();
-    owner.end();
-    owner.wait_until_gone();
+    for by in [By::Hand, By::Provider] {
+        let mut owner = Owner::start(by, end);
+        owner.wait_until_ready();
+        owner.end();
+        owner.wait_until_gone();
+    }
 }
 
 #[test]
@@ -155,20 +183,23 @@ fn an_owner_that_panics_leaves_nothing() {
 #[test]
 #[ignore = "needs the real server: cargo xtask test"]
 fn an_owner_that_is_killed_leaves_nothing() {
-    let mut owner = Owner::start("drop");
-    owner.wait_until_ready();
-    // SIGKILL.
-    owner.process.kill().unwrap();
-    let killed = Instant::now();
-    owner.wait_until_gone();
-    assert!(killed.elapsed() < Duration::from_secs(10), "{:?}", killed.elapsed());
+    for by in [By::Hand, By::Provider] {
+        let mut owner = Owner::start(by, "drop");
+        owner.wait_until_ready();
+        // SIGKILL.
+        owner.process.kill().unwrap();
+        let killed = Instant::now();
+        owner.wait_until_gone();
+        assert!(killed.elapsed() < Duration::from_secs(10), "{:?}", killed.elapsed());
+    }
 }
 
 #[test]
 #[ignore = "needs the real server: cargo xtask test"]
 fn an_owner_that_is_killed_while_it_starts_leaves_nothing() {
     for moment in 0..20 {
-        let mut owner = Owner::start("drop");
+        let by = if moment % 2 == 0 { By::Hand } else { By::Provider };
+        let mut owner = Owner::start(by, "drop");
         let own = owner.process.id();
         // From the first process of its sandbox on, each time a little later.
         processes::wait(|| {

@@ -61,15 +61,22 @@ async fn what_is_off_is_refused_at_once_and_what_is_on_is_answered() {
     let sdk = builder(&server).connect().await.unwrap();
     let read = r#"request fs/read_text_file {"sessionId": "x", "path": "/a"}"#;
     let run = r#"request terminal/create {"sessionId": "x", "command": "ls"}"#;
-    let ask = r#"request elicitation/create {"sessionId": "x", "mode": "form", "message": "m", "requestedSchema": {}}"#;
-    let draw = "request _acme/draw {}";
+    let others = [
+        r#"request fs/write_text_file {"sessionId": "x", "path": "/a", "content": "b"}"#,
+        r#"request terminal/output {"sessionId": "x", "terminalId": "t"}"#,
+        r#"request terminal/wait_for_exit {"sessionId": "x", "terminalId": "t"}"#,
+        r#"request terminal/kill {"sessionId": "x", "terminalId": "t"}"#,
+        r#"request terminal/release {"sessionId": "x", "terminalId": "t"}"#,
+        r#"request elicitation/create {"sessionId": "x", "mode": "form", "message": "m", "requestedSchema": {}}"#,
+        "request _acme/draw {}",
+        "request acme/draw {}",
+    ];
     let off = sdk.create_session(request("off")).await.unwrap();
-    for asks in [read, run, ask, draw] {
-        let started = std::time::Instant::now();
-        off.prompt(asks).await.unwrap();
-        assert!(started.elapsed() < std::time::Duration::from_secs(5), "it waited");
+    for (asks, times) in [read, run].into_iter().chain(others).zip(1..) {
+        let refused = tokio::time::timeout(std::time::Duration::from_secs(5), off.prompt(asks)).await;
+        refused.unwrap_or_else(|_| panic!("{asks} waits")).unwrap();
+        assert_eq!(said(&recorded(&off).await), "error: -32601".repeat(times), "{asks}");
     }
-    assert_eq!(said(&recorded(&off).await), "error: -32601".repeat(4));
     let handlers = ClientHandlers::new().read_text_files(Notes);
     let on = sdk.create_session(request("on").handlers(handlers)).await.unwrap();
     for asks in [read, run] {

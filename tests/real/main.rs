@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod agents;
 mod api;
 mod bursts;
 mod child;
@@ -14,7 +15,6 @@ mod connections;
 mod control;
 mod filter;
 mod nodes;
-mod opencode;
 mod permissions;
 mod processes;
 mod resume;

@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask test`, `bench NAME`, `chaos`, `crash`, `fuzz` and `postgres`.
+//! The project's chores: `cargo xtask test`, `bench NAME`, `chaos`, `crash`, `fuzz`, `postgres` and `record`.
 
 use std::process::ExitCode;
 
@@ -13,6 +13,7 @@ use crate::parts::TestOptions;
 use crate::postgres::PostgresOptions;
 use crate::workspace::Workspace;
 
+mod agents;
 mod bench;
 mod browser;
 mod chaos;
@@ -26,10 +27,10 @@ mod examples;
 mod fuzz;
 mod mutants;
 mod npm;
-mod opencode;
 mod parts;
 mod peer;
 mod postgres;
+mod record;
 mod sandbox;
 mod server;
 mod trees;
@@ -55,6 +56,8 @@ enum Chore {
     Postgres(PostgresOptions),
     /// Drive sessions through seeded faults, and prove that nothing was lost
     Chaos(ChaosOptions),
+    /// Record a session of the real agent anew, and its transcripts, which a test compares
+    Record,
     /// Kill programs that write to durable stores, and prove that no acknowledged event went missing
     Crash(CrashOptions),
 }
@@ -76,6 +79,7 @@ fn run(cli: Cli) -> Result<()> {
         Chore::Bench(options) => bench::run(&Workspace::load()?, &options),
         Chore::Postgres(options) => postgres::run(&options),
         Chore::Chaos(options) => chaos::run(&Workspace::load()?, &options),
+        Chore::Record => record::run(&Workspace::load()?),
         Chore::Crash(options) => crash::run(&Workspace::load()?, &options),
     }
 }

@@ -10,7 +10,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::postgres::Postgres;
 use crate::workspace::{TESTKIT, Workspace};
-use crate::{browser, chaos, command, desktop, engine, examples, fuzz, opencode, peer, server, trees};
+use crate::{agents, browser, chaos, command, desktop, engine, examples, fuzz, peer, server, trees};
 
 /// A part makes what it needs by itself, so any of them can run alone.
 struct Part {
@@ -21,7 +21,7 @@ struct Part {
 
 const PARTS: [Part; 12] = [
     Part { name: "server", what: "install the real server from npm", run: install_server },
-    Part { name: "opencode", what: "install a real agent from npm", run: install_opencode },
+    Part { name: "agents", what: "install real agents from npm", run: agents::install },
     Part { name: "desktop", what: "install the programs of a desktop from Debian", run: desktop::part },
     Part { name: "agent", what: "build the scripted agent that the server runs", run: build_agent },
     Part { name: "tests", what: "every test of the workspace, ignored ones too", run: tests },
@@ -98,12 +98,6 @@ fn install_server(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-fn install_opencode(workspace: &Workspace) -> Result<()> {
-    let program = opencode::installed(workspace)?;
-    eprintln!("OpenCode {} at {}", opencode::pinned_version()?, program.display());
-    Ok(())
-}
-
 fn build_agent(_workspace: &Workspace) -> Result<()> {
     let program = scripted_agent(&[])?;
     eprintln!("agent at {}", program.display());
@@ -125,12 +119,19 @@ fn doctests(workspace: &Workspace) -> Result<()> {
 
 fn cargo_test(workspace: &Workspace) -> Result<Command> {
     let mut cargo = command::cargo();
+    real_programs(&mut cargo, workspace)?;
+    cargo.env(peer::VARIABLE, peer::installed(workspace)?).current_dir(workspace.root()).args([
+        "test",
+        "--workspace",
+        "--all-features",
+    ]);
+    Ok(cargo)
+}
+
+/// Tells tests where the real server and its agents are, installed or built if they aren't there yet.
+pub(crate) fn real_programs(cargo: &mut Command, workspace: &Workspace) -> Result<()> {
     cargo
         .env("SANDBOX_AGENT_BIN", server::installed(workspace)?)
-        .env("SCRIPTED_ACP_AGENT_BIN", scripted_agent(&[])?)
-        .env(peer::VARIABLE, peer::installed(workspace)?)
-        .env(opencode::VARIABLE, opencode::installed(workspace)?)
-        .current_dir(workspace.root())
-        .args(["test", "--workspace", "--all-features"]);
-    Ok(cargo)
+        .env("SCRIPTED_ACP_AGENT_BIN", scripted_agent(&[])?);
+    agents::show_to(cargo, workspace)
 }
