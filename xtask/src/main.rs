@@ -22,6 +22,7 @@ mod crates;
 mod debian;
 mod engine;
 mod examples;
+mod features;
 mod fuzz;
 mod mutants;
 mod npm;

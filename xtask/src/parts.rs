@@ -10,7 +10,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::postgres::Postgres;
 use crate::workspace::{TESTKIT, Workspace};
-use crate::{browser, chaos, command, engine, examples, fuzz, opencode, peer, server, trees};
+use crate::{browser, chaos, command, engine, examples, features, fuzz, opencode, peer, server, trees};
 
 /// A part makes what it needs by itself, so any of them can run alone.
 struct Part {
@@ -19,7 +19,7 @@ struct Part {
     run: fn(&Workspace) -> Result<()>,
 }
 
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     Part { name: "server", what: "install the real server from npm", run: install_server },
     Part { name: "opencode", what: "install a real agent from npm", run: install_opencode },
     Part { name: "agent", what: "build the scripted agent that the server runs", run: build_agent },
@@ -30,6 +30,7 @@ const PARTS: [Part; 11] = [
     Part { name: "fuzz", what: "every fuzz target, 10 s each", run: fuzz::part },
     Part { name: "actors", what: "packages and examples for actors, in the real engine", run: engine::part },
     Part { name: "browser", what: "the page for many people, in Chromium", run: browser::part },
+    Part { name: "features", what: "every combination of the SDK's features, linted", run: features::run },
     Part { name: "trees", what: "what each package may depend on", run: trees::run },
 ];
 
