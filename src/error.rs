@@ -44,6 +44,11 @@ pub enum ErrorKind {
     Unreachable,
     /// The server refused the token. Connect with another one.
     Unauthorized,
+    /// The [token provider](crate::TokenProvider) gave none, so that nothing was sent. The cause is what it said.
+    TokenUnavailable,
+    /// The server's address begins with `https://`, and no TLS is compiled in. Turn on the feature `rustls` or
+    /// `native-tls`, or give the builder a client.
+    NoTls,
     /// The server refused the request, and says why.
     Refused(Problem),
     /// The agent answered the request with this JSON-RPC error.

@@ -46,7 +46,7 @@ use super::call::Api;
 /// tried again; what types, clicks or starts something never is.
 #[derive(Clone, Debug)]
 pub struct Desktop {
-    api: Api,
+    pub(in crate::api) api: Api,
 }
 
 impl Desktop {

@@ -71,7 +71,7 @@ pub(crate) mod operations {
 /// the server doesn't know is [`Refused`](crate::ErrorKind::Refused) with the code `not_found`.
 #[derive(Clone, Debug)]
 pub struct Processes {
-    api: Api,
+    pub(in crate::api) api: Api,
 }
 
 impl Processes {

@@ -7,6 +7,7 @@ mod processes;
 mod settings;
 #[cfg(feature = "websocket")]
 mod terminal;
+mod tokens;
 #[cfg(feature = "files")]
 mod transfer;
 
