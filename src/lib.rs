@@ -53,7 +53,7 @@
 //!   the trait and proves it with the suite in [`persist`].
 //!
 //! - [`api`]: the rest of the sandbox, typed: [`processes`](SandboxAgent::processes), [`fs`](SandboxAgent::fs),
-//!   [`agents`](SandboxAgent::agents), [`config`](SandboxAgent::config), [`desktop`](SandboxAgent::desktop).
+//!   [`ports`](SandboxAgent::ports), [`agents`](SandboxAgent::agents), [`config`](SandboxAgent::config), [`desktop`](SandboxAgent::desktop).
 //!
 //! # What holds
 //!

@@ -24,6 +24,7 @@ pub mod desktop;
 mod download;
 pub mod fs;
 mod operation;
+pub mod ports;
 pub mod processes;
 mod retry;
 pub mod server;
@@ -39,6 +40,7 @@ pub(crate) use call::Api;
 use config::Config;
 use desktop::Desktop;
 use fs::Fs;
+use ports::Ports;
 use processes::Processes;
 use server::AcpServers;
 
@@ -102,5 +104,10 @@ impl SandboxAgent {
     /// Processes in the sandbox: long-lived ones, one-off commands, and their output.
     pub fn processes(&self) -> Processes {
         Processes::new(self.api(Area::Processes))
+    }
+
+    /// Ports in the sandbox: a connection to one, or a local one that leads to it.
+    pub fn ports(&self) -> Ports {
+        Ports::new(self.processes())
     }
 }

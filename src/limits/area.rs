@@ -11,7 +11,7 @@ pub enum Area {
     /// [`fs`](crate::SandboxAgent::fs). As [`Limits::call`] unless set: the server answers from its disk. What
     /// carries a file keeps to [`Limits::transfer`].
     Fs,
-    /// [`processes`](crate::SandboxAgent::processes). As [`Limits::call`]
+    /// [`processes`](crate::SandboxAgent::processes) and [`ports`](crate::SandboxAgent::ports). As [`Limits::call`]
     /// unless set: a process is started at once. What waits for one adds the time that it waits.
     Processes,
     /// [`agents`](crate::SandboxAgent::agents). As [`Limits::call`] unless set; with what an agent has to be asked

@@ -3,6 +3,7 @@
 mod desktop;
 mod files;
 mod logs;
+mod ports;
 mod processes;
 mod settings;
 #[cfg(feature = "websocket")]
