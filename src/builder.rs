@@ -14,15 +14,12 @@ use crate::acp_types::ClientCapabilities;
 use crate::client::SandboxAgent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handlers::ClientHandlers;
-use crate::http::{self, Http};
-use crate::limits::{self, Limits};
+use crate::http::{self, Http, TokenProvider};
+use crate::limits::{self, HEALTH, Limits};
 use crate::metrics::Counters;
 use crate::sandbox::{SandboxEndpoint, SandboxProvider, Start};
 use crate::session::{Authentication, Conduct, Parts, Store};
 use crate::sse::Reconnect;
-
-/// One health check takes no longer: a server that boots may accept a connection and say nothing.
-const HEALTH: Duration = Duration::from_secs(5);
 
 /// A store on another machine takes some time for each renewal.
 const SHORTEST_LEASE: Duration = Duration::from_millis(100);
@@ -47,6 +44,7 @@ pub struct SandboxAgentBuilder {
     provider: Option<Arc<dyn SandboxProvider>>,
     sandbox_id: Option<String>,
     token: Option<String>,
+    tokens: Option<Arc<dyn TokenProvider>>,
     headers: Vec<(String, String)>,
     client: Option<reqwest::Client>,
     persist: Option<Arc<dyn SessionPersistDriver>>,
@@ -60,6 +58,7 @@ impl fmt::Debug for SandboxAgentBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SandboxAgentBuilder")
             .field("token", &self.token.as_ref().map(|_| "…"))
+            .field("token_provider", &self.tokens.as_ref().map(|_| "…"))
             .field("provider", &self.provider)
             .field("persist", &self.persist)
             .field("limits", &self.limits)
@@ -74,6 +73,7 @@ impl SandboxAgentBuilder {
             provider: None,
             sandbox_id: None,
             token: None,
+            tokens: None,
             headers: Vec::new(),
             client: None,
             persist: None,
@@ -91,6 +91,15 @@ impl SandboxAgentBuilder {
     /// The bearer token of the server. It is in no error, log or `Debug` output.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(token.into());
+        self.tokens = None;
+        self
+    }
+
+    /// Who gives the bearer token, where it changes: asked before each request, and again once after the server
+    /// refused one. It takes the place of [`token`](Self::token), as the later of the two calls counts.
+    pub fn token_provider(mut self, provider: impl TokenProvider) -> Self {
+        self.tokens = Some(Arc::new(provider));
+        self.token = None;
         self
     }
 
@@ -178,9 +187,11 @@ impl SandboxAgentBuilder {
     /// Waits until the server is healthy, and connects.
     ///
     /// Bounded by [`Limits::connect`] (30 s), and where a provider has to have the sandbox run first, by
-    /// [`Limits::sandbox`] for each of its calls. A server that refuses the token fails at once with
+    /// [`Limits::sandbox`] for each of its calls; a [token provider](Self::token_provider) may take
+    /// [`Limits::token`] more. A server that refuses the token fails at once with
     /// [`Unauthorized`](ErrorKind::Unauthorized), one that never answers with
-    /// [`Unreachable`](ErrorKind::Unreachable). Must be called in a tokio runtime.
+    /// [`Unreachable`](ErrorKind::Unreachable), and an `https://` that nothing here can speak with
+    /// [`NoTls`](ErrorKind::NoTls). Must be called in a tokio runtime.
     pub async fn connect(mut self) -> Result<SandboxAgent> {
         let driver = self.persist.take().unwrap_or_else(|| Arc::new(MemorySessionPersistDriver::new()));
         self.check(&*driver)?;
@@ -254,7 +265,9 @@ impl SandboxAgentBuilder {
     /// Takes what the provider says, but for what was set by hand.
     fn reach(&mut self, endpoint: SandboxEndpoint) {
         self.url = endpoint.url;
-        self.token = self.token.take().or(endpoint.token);
+        if self.tokens.is_none() {
+            self.token = self.token.take().or(endpoint.token);
+        }
         self.client = self.client.take().or(endpoint.client);
         // The later of two headers of one name counts.
         self.headers.splice(0..0, endpoint.headers);
@@ -263,9 +276,15 @@ impl SandboxAgentBuilder {
     async fn http(&mut self) -> Result<Http> {
         let client = match self.client.take() {
             Some(client) => client,
-            None => http::build(http::client())?,
+            None => {
+                http::check_tls(&self.url)?;
+                http::build(http::client())?
+            }
         };
-        let http = Http::new(client, &self.url, self.token.as_deref(), &self.headers)?;
+        let mut http = Http::new(client, &self.url, self.token.as_deref(), &self.headers)?;
+        if let Some(tokens) = self.tokens.take() {
+            http = http.with_provider(tokens, self.limits.token);
+        }
         wait_for_health(&http, self.limits.connect).await?;
         Ok(http)
     }
@@ -282,6 +301,7 @@ pub(crate) async fn wait_for_health(http: &Http, limit: Duration) -> Result<()> 
     let mut reconnect = Reconnect::new(limit);
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
+        // A server that boots may accept a connection and say nothing.
         let error = match http.health(left.min(HEALTH)).await {
             Ok(()) => return Ok(()),
             Err(error) if error.is_unauthorized() => return Err(error),
@@ -289,6 +309,7 @@ pub(crate) async fn wait_for_health(http: &Http, limit: Duration) -> Result<()> 
         };
         match reconnect.failed(Instant::now()) {
             Some(delay) if Instant::now() + delay < deadline => sleep(delay).await,
+            _ if *error.kind() == ErrorKind::TokenUnavailable => return Err(error),
             _ => {
                 let message =
                     format!("no healthy server answered within {limit:?}; start one, or check the address");

@@ -44,6 +44,11 @@ pub enum ErrorKind {
     Unreachable,
     /// The server refused the token. Connect with another one.
     Unauthorized,
+    /// The [token provider](crate::TokenProvider) gave none, so that nothing was sent. The cause is what it said.
+    TokenUnavailable,
+    /// The server's address begins with `https://`, and no TLS is compiled in. Turn on the feature `rustls` or
+    /// `native-tls`, or give the builder a client.
+    NoTls,
     /// The server refused the request, and says why.
     Refused(Problem),
     /// The agent answered the request with this JSON-RPC error.
@@ -102,7 +107,20 @@ pub enum ErrorKind {
         /// Its exit code, where it had one.
         code: Option<i32>,
     },
-    /// A file of this machine could not be read or written; the cause says why.
+    /// Nothing in the sandbox takes connections on this port. Start the service, or wait for it.
+    PortRefused {
+        /// Which.
+        port: u16,
+    },
+    /// A connection to a port in the sandbox broke, and something of it is missing. What was read is as it was sent;
+    /// of what was written it isn't known how much arrived. Connect again.
+    ConnectionBroken,
+    /// The sandbox lacks a program that the SDK runs there. Install one of these in it.
+    ProgramMissing {
+        /// Any of them does.
+        any_of: Vec<String>,
+    },
+    /// A file or a port of this machine could not be had; the cause says why.
     Io,
     /// A folder holds what is not carried: a link that leads out of it, a device, a path that is not below it.
     UnsafePath {

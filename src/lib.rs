@@ -53,7 +53,7 @@
 //!   the trait and proves it with the suite in [`persist`].
 //!
 //! - [`api`]: the rest of the sandbox, typed: [`processes`](SandboxAgent::processes), [`fs`](SandboxAgent::fs),
-//!   [`agents`](SandboxAgent::agents), [`config`](SandboxAgent::config), [`desktop`](SandboxAgent::desktop).
+//!   [`ports`](SandboxAgent::ports), [`agents`](SandboxAgent::agents), [`config`](SandboxAgent::config), [`desktop`](SandboxAgent::desktop).
 //!
 //! # What holds
 //!
@@ -72,7 +72,7 @@
 //!    transcript. [`ResumeOutcome`] says which; the cost has a bound at any length of the history.
 //! 8. **Permissions wait for people.** Silence never allows anything.
 //! 9. **Kill -9 loses nothing stored,** with a durable store.
-//! 10. **Secrets stay inside.** Neither token nor header values are in errors, logs or `Debug`.
+//! 10. **Secrets stay inside,** also those of a [`TokenProvider`]. Neither token nor header values are in errors, logs or `Debug`.
 //!
 //! # The runtime
 //!
@@ -83,8 +83,11 @@
 //!
 //! # Features
 //!
-//! `rustls` (default): `https://` by rustls with the platform's certificates. Without it, `http://`
-//! only, or a client given to [`SandboxAgentBuilder::client`].
+//! `rustls` (default): `https://` by rustls with the platform's certificates.
+//!
+//! `native-tls`: `https://` by the platform's own TLS, which on Linux is OpenSSL, and has to be there with what it
+//! is built with (`libssl-dev`, `pkg-config`). Where both are on, rustls is used. WebSockets go over the same
+//! connections. With neither, `http://` only, or a client given to [`SandboxAgentBuilder::client`].
 //!
 //! `websocket`: terminals of processes, and the signalling of the desktop's stream.
 //!
@@ -125,13 +128,13 @@ pub(crate) mod acp_types {
 pub use acp::{Gap, GapCause};
 pub use async_trait::async_trait;
 pub use builder::SandboxAgentBuilder;
-pub use client::SandboxAgent;
+pub use client::{SandboxAgent, SecretUrl};
 pub use error::{Delivery, Error, ErrorKind, Limit, Result};
 pub use handlers::{
     Asked, ClientHandlers, Elicitation, ExtensionHandler, Handled, Terminals, TextFileReader, TextFileWriter,
 };
-pub use http::Problem;
-pub use limits::Limits;
+pub use http::{Problem, Token, TokenProvider};
+pub use limits::{Area, Limits};
 #[cfg(all(feature = "local", unix))]
 pub use local::{LocalProvider, LocalSandbox, LocalSandboxBuilder};
 pub use markdown::Markdown;

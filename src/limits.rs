@@ -1,8 +1,14 @@
 //! Every bound that the SDK keeps, with its default and why it has that value.
 
+mod area;
+
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+pub use area::Area;
+use area::Areas;
+pub(crate) use area::HEALTH;
 
 const MIB: usize = 1024 * 1024;
 /// Further than anything lasts: where a limit is too large to be a point in time.
@@ -28,6 +34,7 @@ pub(crate) fn after(start: Instant, limit: Duration) -> Instant {
 #[non_exhaustive]
 pub struct Limits {
     pub(crate) connect: Duration,
+    pub(crate) token: Duration,
     pub(crate) request: Duration,
     pub(crate) turn: Option<Duration>,
     pub(crate) silence: Option<Duration>,
@@ -37,8 +44,10 @@ pub struct Limits {
     pub(crate) reconnect: Duration,
     pub(crate) heartbeat: Duration,
     pub(crate) call: Duration,
+    pub(crate) areas: Areas,
     pub(crate) transfer: Duration,
     pub(crate) tries: usize,
+    pub(crate) retry: Duration,
     pub(crate) answer_bytes: usize,
     pub(crate) store: Duration,
     pub(crate) lease: Duration,
@@ -60,6 +69,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(30),
+            token: Duration::from_secs(30),
             request: Duration::from_secs(120),
             turn: None,
             silence: Some(Duration::from_secs(30 * 60)),
@@ -69,8 +79,10 @@ impl Default for Limits {
             reconnect: Duration::from_secs(60),
             heartbeat: Duration::from_secs(45),
             call: Duration::from_secs(30),
+            areas: Areas::default(),
             transfer: Duration::from_secs(600),
             tries: 6,
+            retry: Duration::from_secs(60),
             answer_bytes: 64 * MIB,
             store: Duration::from_secs(30),
             lease: Duration::from_secs(30),
@@ -107,6 +119,9 @@ impl Limits {
     setters! {
         /// How long `connect` waits for a healthy server. 30 s: a sandbox that boots takes seconds.
         connect: Duration,
+        /// How long one call of a [token provider](crate::TokenProvider) may take. 30 s: longer than a busy
+        /// identity provider, no longer than one try of a call.
+        token: Duration,
         /// How long a request other than a prompt waits for its answer. 120 s, the server's own
         /// limit on a call: the first session of an agent may install it.
         request: Duration,
@@ -130,14 +145,18 @@ impl Limits {
         heartbeat: Duration,
         /// How long one try of a call may take that is not about a session, such as one of
         /// [`processes`](crate::SandboxAgent::processes). 30 s: the server answers these at once, or has a
-        /// limit of its own for them, which is added.
+        /// limit of its own for them, which is added. [`area`](Self::area) sets it for some of them alone.
         call: Duration,
         /// How long a call may take that carries a file or an image, or that installs something. 10 minutes:
         /// some 64 MiB over a slow line, or an agent with its runtime.
         transfer: Duration,
         /// How often an idempotent call is tried. 6: with the pauses between them some 3 s, in which a proxy
-        /// has found its server again. No try begins after [`reconnect`](Self::reconnect).
+        /// has found its server again. 1: never again. Where the server says when to come again (`Retry-After`, in
+        /// seconds or as a date), it is not asked earlier.
         tries: usize,
+        /// How long after its first try an idempotent call may be tried again. 60 s, as long as a server may be
+        /// away; no try begins after [`reconnect`](Self::reconnect) either.
+        retry: Duration,
         /// The largest answer that is read into memory: a file, an image, the log of a process. 64 MiB: six times
         /// the log that the server keeps.
         answer_bytes: usize,

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::link::Link;
 use super::reader::Signal;
 use crate::error::{Delivery, Error, ErrorKind, Limit, Result};
-use crate::http::{read_capped, transport};
+use crate::http::read_capped;
 use crate::sse::Reconnect;
 
 /// The stream's copy of an answer comes within milliseconds of the POST's; later, it was lost.
@@ -38,7 +38,7 @@ impl Link {
             match self.post(&body).await {
                 Ok(answer) => return self.answered(&rpc_id, answer).await,
                 // It never left, so that sending it again can't make it run twice.
-                Err(error) if error.is_unreachable() && error.delivery() == Some(Delivery::NotSent) => {
+                Err(error) if never_left(&error) => {
                     self.pending.set_left(&rpc_id, false);
                     match reconnect.failed(Instant::now()) {
                         Some(delay) => sleep(delay).await,
@@ -110,16 +110,12 @@ impl Link {
         let agent = [("agent", self.agent.as_str())];
         let query = if self.is_started() { &[][..] } else { &agent[..] };
         self.counters.messages_sent.increment();
-        self.http
+        let request = self
+            .http
             .request_with(Method::POST, &["v1", "acp", &self.server_id], query)
             .header(CONTENT_TYPE, "application/json")
-            .body(body.to_owned())
-            .send()
-            .await
-            .map_err(|error| {
-                self.counters.posts_failed.increment();
-                transport(error)
-            })
+            .body(body.to_owned());
+        self.http.send(request).await.inspect_err(|_| self.counters.posts_failed.increment())
     }
 
     /// Sends a notification, within 10 s, once.
@@ -139,6 +135,7 @@ impl Link {
                 Err(_) => return Err(not_taken()),
             };
             let passing = error.is_unreachable()
+                || *error.kind() == ErrorKind::TokenUnavailable
                 || error.problem().is_some_and(|problem| problem.status >= 500 && problem.code().is_empty());
             match reconnect.failed(Instant::now()) {
                 Some(delay) if passing => sleep(delay).await,
@@ -154,8 +151,14 @@ impl Link {
     /// Ends the process, within 2 s.
     pub(crate) async fn delete(&self) {
         let request = self.http.request(Method::DELETE, &["v1", "acp", &self.server_id]);
-        let _ = timeout(DELETE, request.send()).await;
+        let _ = timeout(DELETE, self.http.send(request)).await;
     }
+}
+
+/// Whether it is sure that nobody got it, and whether that may change.
+fn never_left(error: &Error) -> bool {
+    let passing = error.is_unreachable() || *error.kind() == ErrorKind::TokenUnavailable;
+    passing && error.delivery() == Some(Delivery::NotSent)
 }
 
 fn gone(error: Error) -> Error {

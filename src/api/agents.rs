@@ -22,7 +22,7 @@ pub(crate) mod operations {
 /// The agents that the server can run. A cheap clone.
 #[derive(Clone, Debug)]
 pub struct Agents {
-    api: Api,
+    pub(in crate::api) api: Api,
 }
 
 impl Agents {
@@ -46,10 +46,10 @@ impl Agents {
 
     /// Installs an agent, where it isn't yet. Refused (`install_failed`) with what the installer said.
     ///
-    /// Bounded by [`Limits::transfer`](crate::Limits::transfer): the server fetches it. Never tried again; calling
+    /// Bounded by [`Area::Install`](crate::Area::Install), 10 minutes: the server fetches it. Never tried again; calling
     /// it again does no harm.
     pub async fn install(&self, agent: &str, request: &AgentInstallRequest) -> Result<AgentInstallResponse> {
-        let limit = self.api.limits.transfer;
+        let limit = self.api.limits.install();
         self.api.call_within(limit, &operations::INSTALL, &[agent], &(), request).await
     }
 

@@ -10,14 +10,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::operation::Operation;
-use super::retry::Retry;
+use super::retry::tried;
 use crate::client::Guard;
 use crate::error::{Delivery, Error, ErrorKind, Limit, Result};
-use crate::http::{Http, NO_LIMIT, read_capped, transport};
+use crate::http::{Http, NO_LIMIT, read_capped};
 use crate::limits::Limits;
 
 const JSON: &str = "application/json";
@@ -101,21 +100,12 @@ impl Api {
         content: Content,
     ) -> Result<Vec<u8>> {
         let request = self.request(operation, arguments, query)?;
-        let mut retry = Retry::new(operation.repeats, &self.limits, Instant::now());
-        loop {
-            let attempt = async {
-                let response = self.send(request.builder(&self.http), &content).await?;
-                read_capped(response, self.limits.answer_bytes).await
-            };
-            let error = match timeout(limit, attempt).await {
-                Ok(Ok(bytes)) => return Ok(bytes),
-                Ok(Err(error)) => error,
-                Err(_) => return Err(timed_out(operation.path, limit)),
-            };
-            let Some(delay) = retry.failed(&error, Instant::now()) else { return Err(error) };
-            tracing::debug!(path = operation.path, ?delay, %error, "a call is tried again");
-            sleep(delay).await;
-        }
+        let (request, content) = (&request, &content);
+        let attempt = || async move {
+            let response = self.send(request.builder(&self.http), content).await?;
+            read_capped(response, self.limits.answer_bytes).await
+        };
+        tried(operation, &self.limits, limit, attempt).await
     }
 
     /// The address of an operation with its arguments, for as many requests as it takes.
@@ -131,7 +121,7 @@ impl Api {
 
     async fn send(&self, request: RequestBuilder, content: &Content) -> Result<Response> {
         let request = content.attach(request.header(ACCEPT, "application/json, */*")).timeout(NO_LIMIT);
-        self.http.accept(request.send().await.map_err(transport)?).await
+        self.http.accept(self.http.send(request).await?).await
     }
 }
 

@@ -9,11 +9,11 @@ use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
 use reqwest::Response;
 use serde::Serialize;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
-use super::call::{Api, timed_out};
+use super::call::Api;
 use super::operation::{Octets, Operation};
-use super::retry::Retry;
+use super::retry::tried;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::{NO_LIMIT, transport};
 
@@ -26,19 +26,13 @@ impl Api {
         query: &Q,
     ) -> Result<ByteStream> {
         let address = self.request(operation, arguments, query)?;
-        let limit = self.limits.call;
-        let mut retry = Retry::new(operation.repeats, &self.limits, Instant::now());
-        loop {
+        let address = &address;
+        let begin = || async move {
             let request = address.builder(&self.http).timeout(NO_LIMIT);
-            let begin = async { self.http.accept(request.send().await.map_err(transport)?).await };
-            let error = match timeout(limit, begin).await {
-                Ok(Ok(response)) => return Ok(ByteStream::new(response, self)),
-                Ok(Err(error)) => error,
-                Err(_) => return Err(timed_out(operation.path, limit)),
-            };
-            let Some(delay) = retry.failed(&error, Instant::now()) else { return Err(error) };
-            sleep(delay).await;
-        }
+            self.http.accept(self.http.send(request).await?).await
+        };
+        let response = tried(operation, &self.limits, self.limits.call, begin).await?;
+        Ok(ByteStream::new(response, self))
     }
 }
 

@@ -1,12 +1,13 @@
-//! When an idempotent call is tried again: a pure state machine over given times.
+//! When an idempotent call is tried again: a pure state machine over given times, and what goes by it.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 
-use super::operation::Repeats;
-use crate::error::{Error, ErrorKind};
+use super::call::timed_out;
+use super::operation::{Operation, Repeats};
+use crate::error::{Error, ErrorKind, Result};
 use crate::http::Problem;
 use crate::limits::Limits;
 
@@ -30,7 +31,7 @@ impl Retry {
             .with_jitter()
             .with_max_times(limits.tries.saturating_sub(1))
             .build();
-        Self { repeats, delays, until: crate::limits::after(now, limits.reconnect) }
+        Self { repeats, delays, until: crate::limits::after(now, limits.retry.min(limits.reconnect)) }
     }
 
     /// How long to wait before the next try; `None` when the error is the outcome.
@@ -45,11 +46,33 @@ impl Retry {
     }
 }
 
+/// Makes a call, each try within `limit`, and makes it again while that does no harm and may help.
+///
+/// A try that was not answered in its time is the outcome: another one would wait as long.
+pub(crate) async fn tried<T, Q, B, R, A: Future<Output = Result<T>>>(
+    operation: &Operation<Q, B, R>,
+    limits: &Limits,
+    limit: Duration,
+    attempt: impl Fn() -> A,
+) -> Result<T> {
+    let mut retry = Retry::new(operation.repeats, limits, Instant::now());
+    loop {
+        let error = match timeout(limit, attempt()).await {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(error)) => error,
+            Err(_) => return Err(timed_out(operation.path, limit)),
+        };
+        let Some(delay) = retry.failed(&error, Instant::now()) else { return Err(error) };
+        tracing::debug!(path = operation.path, ?delay, %error, "a call is tried again");
+        sleep(delay).await;
+    }
+}
+
 /// Whether it may go well another time. What the server itself refuses, with a kind of its own, it
 /// refuses again, unless it says when to come again.
 pub(crate) fn passes(error: &Error) -> bool {
     match error.kind() {
-        ErrorKind::Unreachable => true,
+        ErrorKind::Unreachable | ErrorKind::TokenUnavailable => true,
         ErrorKind::Refused(problem) => {
             let busy = matches!(problem.status, 408 | 425 | 429 | 502 | 503 | 504);
             busy && (!is_the_servers(problem) || error.retry_after().is_some())
@@ -63,57 +86,4 @@ fn is_the_servers(problem: &Problem) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn refused(status: u16, body: &str) -> Error {
-        Error::new(ErrorKind::Refused(Problem::read(status, body.as_bytes())), "refused")
-    }
-
-    fn unreachable() -> Error {
-        Error::new(ErrorKind::Unreachable, "away")
-    }
-
-    fn retry(repeats: Repeats) -> (Retry, Instant) {
-        let now = Instant::now();
-        (Retry::new(repeats, &Limits::default(), now), now)
-    }
-
-    #[test]
-    fn an_idempotent_call_is_tried_so_often_and_no_more() {
-        let (mut retry, now) = retry(Repeats::Yes);
-        let again = std::iter::from_fn(|| retry.failed(&unreachable(), now)).count();
-        assert_eq!(again + 1, Limits::default().tries);
-    }
-
-    #[test]
-    fn any_other_call_is_tried_once() {
-        let (mut retry, now) = retry(Repeats::No);
-        assert_eq!(retry.failed(&unreachable(), now), None);
-    }
-
-    #[test]
-    fn no_try_begins_when_the_time_is_used_up() {
-        let (mut retry, now) = retry(Repeats::Yes);
-        assert_eq!(retry.failed(&unreachable(), now + Limits::default().reconnect), None);
-    }
-
-    #[test]
-    fn what_the_server_itself_refuses_is_the_outcome() {
-        let (mut retry, now) = retry(Repeats::Yes);
-        let document = r#"{"type":"urn:sandbox-agent:error:stream_error","title":"T","status":502}"#;
-        assert_eq!(retry.failed(&refused(502, document), now), None);
-        assert_eq!(retry.failed(&refused(404, ""), now), None);
-        assert!(retry.failed(&refused(502, "a proxy's page"), now).is_some());
-    }
-
-    #[test]
-    fn a_server_that_says_when_is_not_asked_earlier() {
-        let (mut retry, now) = retry(Repeats::Yes);
-        let busy = refused(429, "").with_retry_after(Some(Duration::from_secs(7)));
-        assert!(retry.failed(&busy, now).unwrap() >= Duration::from_secs(7));
-        let later = refused(503, "").with_retry_after(Some(Duration::from_secs(3600)));
-        assert_eq!(retry.failed(&later, now), None, "longer than it may take in all");
-    }
-}
+mod tests;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::call::Api;
 use crate::client::SandboxAgent;
 use crate::error::Result;
+use crate::limits::Area;
 
 pub(crate) mod operations {
     //! Where they are.
@@ -23,10 +24,10 @@ pub(crate) mod operations {
 const CLOSE: Duration = Duration::from_secs(2);
 
 impl SandboxAgent {
-    /// How the server is. Bounded by [`Limits::call`](crate::Limits::call) a try; a server that is away is tried
-    /// again as in any other call.
+    /// How the server is. Bounded by [`Area::Health`](crate::Area::Health), 5 s, a try; a server that is away is
+    /// tried again as in any other call.
     pub async fn health(&self) -> Result<HealthResponse> {
-        self.api().call(&operations::HEALTH, &[], &(), &()).await
+        self.api(Area::Health).call(&operations::HEALTH, &[], &(), &()).await
     }
 }
 
@@ -45,7 +46,7 @@ pub struct HealthResponse {
 /// any more; sessions end theirs by themselves.
 #[derive(Clone, Debug)]
 pub struct AcpServers {
-    api: Api,
+    pub(in crate::api) api: Api,
 }
 
 impl AcpServers {

@@ -44,7 +44,7 @@ impl Api {
             .header(SEC_WEBSOCKET_VERSION, "13")
             .header(SEC_WEBSOCKET_KEY, &key)
             .timeout(NO_LIMIT);
-        let response = request.send().await.map_err(transport)?;
+        let response = self.http.send(request).await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             self.http.accept(response).await?;
             return Err(Error::protocol(format!("{} opened no WebSocket", operation.path)));

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod fork;
+mod inspector;
 mod part;
 
 use std::collections::HashMap;
@@ -13,10 +14,13 @@ use serde_json::json;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use self::inspector::SecretUrl;
+
 use self::fork::Manner;
 use crate::api::Api;
 use crate::builder::SandboxAgentBuilder;
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::Area;
 use crate::metrics::Metrics;
 use crate::sandbox::Sandbox;
 use crate::session::{
@@ -80,9 +84,9 @@ impl SandboxAgent {
         SandboxAgentBuilder::new(url)
     }
 
-    pub(crate) fn api(&self) -> Api {
+    pub(crate) fn api(&self, area: Area) -> Api {
         let Parts { http, limits, runtime, stop, .. } = self.shared.parts.clone();
-        Api { http, limits, runtime, stop, _guard: self.guard.clone() }
+        Api { http, limits: limits.of(area), runtime, stop, _guard: self.guard.clone() }
     }
 
     pub(crate) fn new(parts: Parts, sandbox: Option<Sandbox>) -> Self {

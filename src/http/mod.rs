@@ -1,8 +1,10 @@
 //! Plain HTTP to the server: addresses, authentication, and errors that keep secrets in.
 
 mod problem;
+mod token;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
@@ -10,6 +12,8 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use url::Url;
 
 pub use problem::Problem;
+use token::Tokens;
+pub use token::{Token, TokenProvider};
 
 use crate::error::{Delivery, Error, ErrorKind, Result};
 
@@ -29,6 +33,7 @@ pub(crate) struct Http {
     client: reqwest::Client,
     base: Url,
     headers: HeaderMap,
+    tokens: Option<Arc<Tokens>>,
 }
 
 impl fmt::Debug for Http {
@@ -39,12 +44,32 @@ impl fmt::Debug for Http {
 
 /// What the SDK's own client is made with.
 pub(crate) fn client() -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
+    let client = reqwest::Client::builder();
+    #[cfg(all(feature = "native-tls", not(feature = "rustls")))]
+    let client = client.tls_backend_native();
+    // Also where both are compiled in: which one is used must not depend on what other crates turn on.
+    #[cfg(feature = "rustls")]
+    let client = client.tls_backend_rustls();
+    client
         // A server or proxy that closes an idle connection just when a prompt goes out on it
         // leaves it unknown whether the agent got it.
         .pool_max_idle_per_host(0)
         // A redirect would carry headers of the caller's to another host.
         .redirect(reqwest::redirect::Policy::none())
+}
+
+/// Refuses an address that this build's own client can't speak to.
+pub(crate) fn check_tls(url: &str) -> Result<()> {
+    check_for_tls(url, cfg!(any(feature = "rustls", feature = "native-tls")))
+}
+
+fn check_for_tls(url: &str, is_there: bool) -> Result<()> {
+    if !is_there && url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:")) {
+        let message = "no TLS is compiled in for https://; turn on the feature `rustls` or `native-tls` of \
+                       sandbox-agent-sdk, or give the builder a client";
+        return Err(Error::new(ErrorKind::NoTls, message));
+    }
+    Ok(())
 }
 
 /// That client, or the error that none can be made.
@@ -76,7 +101,14 @@ impl Http {
             value.set_sensitive(true);
             map.insert(AUTHORIZATION, value);
         }
-        Ok(Self { client, base, headers: map })
+        Ok(Self { client, base, headers: map, tokens: None })
+    }
+
+    /// Takes the tokens of a provider, each call of which may take so long, in place of a fixed one.
+    pub(crate) fn with_provider(mut self, provider: Arc<dyn TokenProvider>, limit: Duration) -> Self {
+        self.headers.remove(AUTHORIZATION);
+        self.tokens = Some(Tokens::new(provider, limit));
+        self
     }
 
     /// A request to a path below the base, each segment encoded on its own.
@@ -101,12 +133,70 @@ impl Http {
         self.client.request(method, url).headers(self.headers.clone())
     }
 
+    /// The page of the server's that people look at, without anything secret.
+    pub(crate) fn inspector(&self) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(["ui", ""]);
+        }
+        url
+    }
+
+    /// The same with what the page needs to talk to the server.
+    pub(crate) async fn signed_inspector(&self) -> Result<Url> {
+        let fixed =
+            self.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        let token = match &self.tokens {
+            Some(tokens) => Some(tokens.current().await?),
+            None => fixed.map(Token::from),
+        };
+        let others: serde_json::Map<_, _> = self
+            .headers
+            .iter()
+            .filter(|(name, _)| **name != AUTHORIZATION || fixed.is_none())
+            .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.into())))
+            .collect();
+        let mut url = self.inspector();
+        if let Some(token) = &token {
+            url.query_pairs_mut().append_pair("token", token.reveal());
+        }
+        if !others.is_empty() {
+            let headers = serde_json::Value::Object(others).to_string();
+            url.query_pairs_mut().append_pair("headers", &headers);
+        }
+        Ok(url)
+    }
+
     /// One health check, within `limit`.
     pub(crate) async fn health(&self, limit: Duration) -> Result<()> {
         let request = self.request(Method::GET, &["v1", "health"]).timeout(limit);
-        self.accept(request.send().await.map_err(transport)?).await?;
+        self.accept(self.send(request).await?).await?;
         Ok(())
     }
+
+    /// Sends a request, with the provider's token where there is one. What is refused for its token, and so did
+    /// nothing, is sent once more with another one.
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response> {
+        let Some(tokens) = &self.tokens else { return request.send().await.map_err(transport) };
+        // Each body of the SDK's is in memory, so that there is always a second one.
+        let again = request.try_clone();
+        let token = tokens.current().await?;
+        let response = send_as(request, &token).await?;
+        match again {
+            Some(again) if response.status() == StatusCode::UNAUTHORIZED => {
+                drop(response);
+                send_as(again, &tokens.in_place_of(&token).await?).await
+            }
+            _ => Ok(response),
+        }
+    }
+}
+
+async fn send_as(request: RequestBuilder, token: &Token) -> Result<Response> {
+    let mut response = request.header(AUTHORIZATION, token.header()?).send().await.map_err(transport)?;
+    // For who reads what the server says of it.
+    response.extensions_mut().insert(token.clone());
+    Ok(response)
 }
 
 fn parse_base(base: &str) -> Result<Url> {
@@ -141,12 +231,14 @@ impl Http {
     /// Passes a success on and turns anything else into its error, without what we sent: a proxy may
     /// show the headers of a request that it refuses.
     pub(crate) async fn accept(&self, response: Response) -> Result<Response> {
-        accept(response, |problem| problem.redact(&|text| self.redact(text))).await
+        let token = response.extensions().get::<Token>().cloned();
+        accept(response, |problem| problem.redact(&|text| self.redact(text, token.as_ref()))).await
     }
 
-    fn redact(&self, text: &str) -> String {
+    fn redact(&self, text: &str, token: Option<&Token>) -> String {
         let secrets = self.headers.values().filter_map(|value| value.to_str().ok());
         let words = secrets.flat_map(|secret| [secret, secret.strip_prefix("Bearer ").unwrap_or(secret)]);
+        let words = words.chain(token.map(Token::reveal));
         words.filter(|word| word.len() >= SECRET).fold(text.to_owned(), |text, word| text.replace(word, "…"))
     }
 }
@@ -206,4 +298,30 @@ pub(crate) async fn read_capped(mut response: Response, limit: usize) -> Result<
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn https_without_tls_is_refused_before_anything_is_sent() {
+        let error = check_for_tls("HTTPS://sandbox.example.com", false).unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::NoTls);
+        assert!(error.to_string().contains("`rustls` or `native-tls`"), "{error}");
+        check_for_tls("https://sandbox.example.com", true).unwrap();
+        check_for_tls("http://127.0.0.1:2468", false).unwrap();
+    }
+
+    #[test]
+    fn when_to_come_again_is_a_number_of_seconds_or_a_date() {
+        assert_eq!(retry_after(" 7 "), Some(Duration::from_secs(7)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO), "that was long ago");
+        let text = "Fri, 31 Dec 2999 23:59:59 GMT";
+        let ms = crate::time::parse_http(text).unwrap() - crate::session::now_ms();
+        let wait = retry_after(text).unwrap();
+        assert!(wait.abs_diff(Duration::from_millis(ms as u64)) < Duration::from_secs(5), "{wait:?}");
+        assert_eq!(retry_after("soon"), None);
+    }
 }

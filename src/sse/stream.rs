@@ -83,7 +83,7 @@ impl EventSource {
     ) -> Result<Self> {
         let request = request.header(ACCEPT, "text/event-stream").timeout(NO_LIMIT);
         // The body of a refusal is part of what may not come.
-        let response = async { http.accept(request.send().await.map_err(transport)?).await };
+        let response = async { http.accept(http.send(request).await?).await };
         let response = timeout(silence, response).await.map_err(|_| dead(silence))??;
         Ok(Self { response, framer: Framer::new(max_event), silence })
     }

@@ -31,6 +31,7 @@ mod sharing;
 mod sizes;
 mod stores;
 mod streams;
+mod tokens;
 
 use std::time::Duration;
 

@@ -24,6 +24,7 @@ mod debian;
 mod desktop;
 mod engine;
 mod examples;
+mod features;
 mod fuzz;
 mod mutants;
 mod npm;

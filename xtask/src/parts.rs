@@ -10,7 +10,9 @@ use clap::builder::PossibleValuesParser;
 
 use crate::postgres::Postgres;
 use crate::workspace::{TESTKIT, Workspace};
-use crate::{agents, browser, chaos, command, desktop, engine, examples, fuzz, peer, server, trees};
+use crate::{
+    agents, browser, chaos, command, desktop, engine, examples, features, fuzz, peer, server, trees,
+};
 
 /// A part makes what it needs by itself, so any of them can run alone.
 struct Part {
@@ -19,7 +21,7 @@ struct Part {
     run: fn(&Workspace) -> Result<()>,
 }
 
-const PARTS: [Part; 12] = [
+const PARTS: [Part; 13] = [
     Part { name: "server", what: "install the real server from npm", run: install_server },
     Part { name: "agents", what: "install real agents from npm", run: agents::install },
     Part { name: "desktop", what: "install the programs of a desktop from Debian", run: desktop::part },
@@ -31,6 +33,7 @@ const PARTS: [Part; 12] = [
     Part { name: "fuzz", what: "every fuzz target, 10 s each", run: fuzz::part },
     Part { name: "actors", what: "packages and examples for actors, in the real engine", run: engine::part },
     Part { name: "browser", what: "the page for many people, in Chromium", run: browser::part },
+    Part { name: "features", what: "every combination of the SDK's features, linted", run: features::run },
     Part { name: "trees", what: "what each package may depend on", run: trees::run },
 ];
 

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::api::processes::{ProcessCreateRequest, Processes};
-use crate::{ErrorKind, Limit, Limits, SandboxAgent};
+use crate::{Area, ErrorKind, Limit, Limits, SandboxAgent};
 
 const TOKEN: &str = "token-7f3a";
 const HEALTHY: &str = "200 OK\r\n\r\n{\"status\":\"ok\"}";
@@ -122,5 +122,29 @@ async fn no_error_shows_the_token_or_an_environment() {
     assert!(sent.contains(TOKEN) && sent.contains("env-5e8f"), "they are what is sent");
     for shown in [format!("{error:?}"), error.to_string(), format!("{request:?}"), format!("{processes:?}")] {
         assert!(!shown.contains(TOKEN) && !shown.contains("env-5e8f"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn no_error_shows_the_token_of_a_provider() {
+    let page = format!("400 Bad\r\n\r\n<pre>authorization: Bearer {TOKEN}</pre>");
+    let (url, requests) = server(vec![Some(HEALTHY.to_owned()), Some(page)]).await;
+    let provider = || async { Ok::<_, std::io::Error>(TOKEN) };
+    let sdk = SandboxAgent::builder(url).token_provider(provider).connect().await.unwrap();
+    let error = sdk.processes().list(None).await.unwrap_err();
+    assert!(requests.lock().unwrap()[1].contains(&format!("authorization: Bearer {TOKEN}")));
+    assert_eq!(error.problem().unwrap().title, "<pre>authorization: Bearer …</pre>");
+    assert!(!format!("{error:?} {error} {sdk:?}").contains(TOKEN));
+}
+
+#[tokio::test]
+async fn an_area_and_a_handle_have_their_own_time() {
+    let moment = Duration::from_millis(200);
+    let limits = Limits::default().area(Area::Processes, moment);
+    let (in_the_area, _) = processes(limits, &["silence"]).await;
+    let (of_the_handle, _) = processes(Limits::default(), &["silence"]).await;
+    for processes in [in_the_area, of_the_handle.within(moment)] {
+        let call = tokio::time::timeout(Duration::from_secs(10), processes.list(None));
+        assert_eq!(*call.await.unwrap().unwrap_err().kind(), ErrorKind::TimedOut(Limit::Call));
     }
 }

@@ -37,7 +37,7 @@ pub(crate) mod operations {
 /// The server keeps it in the folder, by name. Each call is bounded by [`Limits::call`](crate::Limits::call) a try.
 #[derive(Clone, Debug)]
 pub struct Config {
-    api: Api,
+    pub(in crate::api) api: Api,
 }
 
 impl Config {

@@ -75,7 +75,7 @@ use super::call::Api;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Desktop {
-    api: Api,
+    pub(in crate::api) api: Api,
 }
 
 impl Desktop {

@@ -55,7 +55,7 @@ pub(crate) const MAX_WRITE: usize = 2 * 1024 * 1024;
 /// refuses with `stream_error`; the detail says which.
 #[derive(Clone, Debug)]
 pub struct Fs {
-    api: Api,
+    pub(in crate::api) api: Api,
 }
 
 impl Fs {

@@ -1,11 +1,13 @@
 //! A command to its end, with all of its output.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::follow::{FollowLogs, LogEvent, LogOutput, ProcessLogs};
+use super::owned::{KILL, Owned};
 use super::sequence::LogGap;
 use super::types::ProcessLogsStream;
 use super::{ProcessCreateRequest, Processes};
@@ -32,8 +34,6 @@ pub struct ExecRequest {
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// More than a person reads, and little beside what a program has.
 const OUTPUT_BYTES: usize = 16 * 1024 * 1024;
-/// A process gets SIGKILL: it is gone within milliseconds.
-const KILL: Duration = Duration::from_secs(5);
 
 impl ExecRequest {
     /// This program, without arguments; no shell reads them.
@@ -127,9 +127,10 @@ impl Processes {
     pub async fn exec(&self, request: impl Into<ExecRequest>) -> Result<ExecOutput> {
         let ExecRequest { process, timeout, output_bytes } = request.into();
         let deadline = limits::after(Instant::now(), timeout);
-        let id = self.create(&process).await?.id;
-        let started = Started { processes: self, id: Some(id.clone()) };
-        let mut logs = self.follow_logs(&id, FollowLogs::new()).await?;
+        let info = self.create(&process).await?;
+        let owned = Owned::new(self, &info);
+        let id = info.id.clone();
+        let mut logs = self.follow(info, FollowLogs::new(), Arc::default()).await?;
         let mut output = ExecOutput::default();
         let exited = match timeout_at(deadline, collect(&mut logs, &mut output, output_bytes)).await {
             Ok(exited) => exited,
@@ -143,7 +144,7 @@ impl Processes {
             }
         };
         output.exit_code = exited?;
-        started.clear_up().await;
+        owned.clear_up().await;
         Ok(output)
     }
 }
@@ -167,39 +168,4 @@ async fn collect(logs: &mut ProcessLogs, output: &mut ExecOutput, most: usize) -
         }
     }
     Err(Error::protocol("the output ended before its process"))
-}
-
-/// A process that nobody else knows of: it is not left behind.
-struct Started<'a> {
-    processes: &'a Processes,
-    id: Option<String>,
-}
-
-impl Started<'_> {
-    async fn clear_up(mut self) {
-        if let Some(id) = self.id.take() {
-            clear_up(self.processes, &id, false).await;
-        }
-    }
-}
-
-impl Drop for Started<'_> {
-    fn drop(&mut self) {
-        let Some(id) = self.id.take() else { return };
-        let processes = self.processes.clone();
-        let task = async move { clear_up(&processes, &id, true).await };
-        self.processes.api.runtime.spawn(task);
-    }
-}
-
-async fn clear_up(processes: &Processes, id: &str, runs: bool) {
-    let cleared = async {
-        if runs {
-            processes.kill(id, Some(KILL)).await?;
-        }
-        processes.delete(id).await
-    };
-    if let Err(error) = cleared.await {
-        tracing::warn!(process = id, %error, "a command's process, or its record, stays behind");
-    }
 }

@@ -95,7 +95,7 @@ impl Processes {
     }
 
     /// The same for a process whose end somebody else may hear of.
-    pub(super) async fn follow(
+    pub(in crate::api) async fn follow(
         &self,
         info: ProcessInfo,
         from: FollowLogs,

@@ -3,6 +3,7 @@
 mod exec;
 mod follow;
 mod follower;
+mod owned;
 mod requests;
 mod sequence;
 #[cfg(feature = "websocket")]
@@ -16,6 +17,7 @@ use base64::prelude::BASE64_STANDARD;
 
 pub use exec::{ExecOutput, ExecRequest};
 pub use follow::{FollowLogs, LogEvent, LogOutput, ProcessLogs};
+pub(in crate::api) use owned::Owned;
 pub use requests::{ProcessCreateRequest, ProcessLogsQuery, ProcessRunRequest};
 pub use sequence::LogGap;
 #[cfg(feature = "websocket")]
@@ -71,7 +73,7 @@ pub(crate) mod operations {
 /// the server doesn't know is [`Refused`](crate::ErrorKind::Refused) with the code `not_found`.
 #[derive(Clone, Debug)]
 pub struct Processes {
-    api: Api,
+    pub(in crate::api) api: Api,
 }
 
 impl Processes {

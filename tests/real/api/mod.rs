@@ -11,12 +11,14 @@ mod hostile;
 #[cfg(feature = "files")]
 mod large;
 mod logs;
+mod ports;
 mod processes;
 #[cfg(any(feature = "files", feature = "websocket"))]
 mod seeded;
 mod settings;
 #[cfg(feature = "websocket")]
 mod terminal;
+mod tokens;
 #[cfg(feature = "files")]
 mod transfer;
 

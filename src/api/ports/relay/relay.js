@@ -1,0 +1,104 @@
+const net = require('net');
+
+const [port, window, silence] = process.argv.slice(1).map(Number);
+
+const tellClient = (kind, number, data) => {
+    const head = Buffer.alloc(5);
+    head.write(kind, 0, 'latin1');
+    head.writeUInt32BE(number >>> 0, 1);
+    process.stdout.write(data ? Buffer.concat([head, data]) : head);
+};
+const leave = () => process.stdout.write('', () => process.exit(0));
+const fail = (text) => {
+    const data = Buffer.from(text);
+    tellClient('x', data.length, data);
+    leave();
+};
+
+const carry = (target) => {
+    target.setNoDelay(true);
+    tellClient('o', 0);
+    // How much of what comes is data, what is not read yet, and how much the target has not taken yet.
+    let [left, input, waiting] = [0, Buffer.alloc(0), 0];
+    // How much the client takes, and what went each way, as the frames count it.
+    let [credit, sent, came] = [window, 0, 0];
+    let [clientEnded, shut, targetEnded, gone] = [false, false, false, false];
+    let heard = Date.now();
+
+    const isOver = () => targetEnded && shut && !gone && ((gone = true), leave());
+    const shutWhenTaken = () => {
+        if (clientEnded && !shut && waiting === 0) {
+            shut = true;
+            target.end();
+            isOver();
+        }
+    };
+    const take = () => {
+        while (credit > 0 && target.readableLength > 0) {
+            const data = target.read(Math.min(credit, target.readableLength, 32768));
+            if (!data) break;
+            credit -= data.length;
+            sent = (sent + data.length) >>> 0;
+            tellClient('d', data.length, data);
+        }
+        // It tells of its end only once it is asked with nothing left.
+        if (credit > 0 && target.readableLength === 0) target.read(0);
+    };
+    target.on('readable', take);
+    target.on('end', () => {
+        targetEnded = true;
+        tellClient('e', sent);
+        isOver();
+    });
+    target.on('error', (error) => {
+        if (gone) return;
+        gone = true;
+        if (targetEnded) leave();
+        else fail(`broken ${error.code || error.message}`);
+    });
+    process.stdin.on('data', (data) => {
+        heard = Date.now();
+        input = input.length ? Buffer.concat([input, data]) : data;
+        while (input.length) {
+            if (left) {
+                const part = input.subarray(0, left);
+                input = input.subarray(part.length);
+                left -= part.length;
+                came = (came + part.length) >>> 0;
+                waiting += part.length;
+                target.write(part, () => {
+                    waiting -= part.length;
+                    tellClient('a', part.length);
+                    shutWhenTaken();
+                });
+                continue;
+            }
+            if (input.length < 5) break;
+            const [kind, count] = [String.fromCharCode(input[0]), input.readUInt32BE(1)];
+            input = input.subarray(5);
+            if (kind === 'd') left = count;
+            else if (kind === 'a') {
+                credit = window - ((sent - count) >>> 0);
+                take();
+            } else if (kind === 'e') {
+                if (came !== count) return fail(`broken ${came} bytes came of ${count}`);
+                clientEnded = true;
+                shutWhenTaken();
+            } else if (kind !== 'p') return fail('broken input that can not be read');
+        }
+    });
+    process.stdin.on('end', () => process.exit(0));
+    setInterval(() => Date.now() - heard > silence * 1000 && process.exit(0), 5000);
+};
+
+const connect = ([host, ...others], why) => {
+    if (!host) return fail(`refused ${why}`);
+    const target = net.connect({ host, port, allowHalfOpen: true });
+    const refused = (error) => connect(others, why || error.code || error.message);
+    target.once('error', refused);
+    target.once('connect', () => {
+        target.off('error', refused);
+        carry(target);
+    });
+};
+connect(['127.0.0.1', '::1']);

@@ -1,0 +1,117 @@
+use strict;
+use warnings;
+use Errno qw(EAGAIN EINTR EWOULDBLOCK);
+use Fcntl;
+use Socket qw(:DEFAULT IPPROTO_TCP TCP_NODELAY);
+
+my ($port, $window, $silence) = @ARGV;
+$SIG{PIPE} = 'IGNORE';
+
+sub tell_client {
+    my ($kind, $number, $data) = @_;
+    my $frame = pack('aN', $kind, $number) . ($data // '');
+    my $at = 0;
+    while ($at < length $frame) {
+        my $wrote = syswrite(STDOUT, $frame, length($frame) - $at, $at);
+        exit 1 unless defined $wrote;
+        $at += $wrote;
+    }
+}
+
+sub fail {
+    my ($text) = @_;
+    tell_client('x', length $text, $text);
+    exit 0;
+}
+
+my @places = ([PF_INET, pack_sockaddr_in($port, INADDR_LOOPBACK)]);
+push @places, eval { [Socket::AF_INET6(), Socket::pack_sockaddr_in6($port, Socket::IN6ADDR_LOOPBACK())] };
+my ($target, $why);
+for my $place (@places) {
+    next unless $place && socket(my $socket, $place->[0], SOCK_STREAM, 0);
+    if (connect($socket, $place->[1])) {
+        $target = $socket;
+        last;
+    }
+    $why //= "$!";
+}
+fail('refused ' . ($why // 'no socket')) unless $target;
+setsockopt($target, IPPROTO_TCP, TCP_NODELAY, 1);
+fcntl($target, F_SETFL, fcntl($target, F_GETFL, 0) | O_NONBLOCK);
+tell_client('o', 0);
+
+my $number = fileno $target;
+# What came and is not read yet, how much of it is data, and what the target has not taken yet.
+my ($input, $left, $waiting) = ('', 0, '');
+# How much the client takes, and what went each way, as the frames count it.
+my ($credit, $sent, $came) = ($window, 0, 0);
+my ($client_ended, $shut, $target_ended, $deaf) = (0, 0, 0, 0);
+my $heard = time;
+while (1) {
+    my ($reads, $writes) = ('', '');
+    vec($reads, 0, 1) = 1;
+    vec($reads, $number, 1) = 1 if !$target_ended && $credit > 0;
+    vec($writes, $number, 1) = 1 if length $waiting;
+    my $ready = select($reads, $writes, undef, 5);
+    if ($ready < 0) {
+        next if $! == EINTR;
+        fail("broken $!");
+    }
+    exit 0 if time - $heard > $silence;
+    next unless $ready;
+    if (vec($reads, 0, 1)) {
+        exit 0 unless sysread(STDIN, $input, 131072, length $input);
+        $heard = time;
+        while (length $input) {
+            if ($left) {
+                my $data = substr($input, 0, $left, '');
+                $left -= length $data;
+                $came = ($came + length $data) & 0xffffffff;
+                if   ($deaf) { tell_client('a', length $data) }
+                else         { $waiting .= $data }
+                next;
+            }
+            last if length $input < 5;
+            my ($kind, $count) = unpack('aN', substr($input, 0, 5, ''));
+            if    ($kind eq 'd') { $left = $count }
+            elsif ($kind eq 'a') { $credit = $window - (($sent - $count) & 0xffffffff) }
+            elsif ($kind eq 'e') {
+                fail("broken $came bytes came of $count") if $came != $count;
+                $client_ended = 1;
+            }
+            elsif ($kind ne 'p') { fail('broken input that can not be read') }
+        }
+    }
+    if (length $waiting) {
+        my $wrote = syswrite($target, $waiting);
+        if (defined $wrote) {
+            substr($waiting, 0, $wrote, '');
+            tell_client('a', $wrote) if $wrote;
+        }
+        elsif ($! != EAGAIN && $! != EWOULDBLOCK && $! != EINTR) {
+            $deaf = 1;
+            tell_client('a', length $waiting);
+            $waiting = '';
+        }
+    }
+    if ($client_ended && !$shut && !length $waiting) {
+        shutdown($target, 1);
+        $shut = 1;
+    }
+    if (vec($reads, $number, 1)) {
+        my $got = sysread($target, my $data, $credit < 32768 ? $credit : 32768);
+        if (!defined $got) {
+            fail("broken $!") if $! != EAGAIN && $! != EWOULDBLOCK && $! != EINTR;
+        }
+        elsif ($got) {
+            $credit -= $got;
+            $sent = ($sent + $got) & 0xffffffff;
+            tell_client('d', $got, $data);
+        }
+        else {
+            $target_ended = 1;
+            tell_client('e', $sent);
+        }
+    }
+    exit 0 if $target_ended && ($shut || $deaf);
+}

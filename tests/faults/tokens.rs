@@ -1,0 +1,115 @@
+//! Tokens that change: a provider gives them, and the sandbox refuses those of before.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sandbox_agent_sdk::acp_schema::StopReason;
+use sandbox_agent_sdk::{Error, ErrorKind, SandboxAgent, Token, TokenProvider, async_trait};
+use sandbox_agent_testkit::Sandbox;
+
+use crate::support::{begun, request};
+use crate::{HEARTBEAT, PATIENCE, limits};
+
+const TOKEN: &str = "token-7f3a";
+const OLD: &str = "token-old-2c9d";
+
+/// Gives the old token until it was refused, before each request anew.
+#[derive(Clone, Default)]
+struct Forgetful {
+    refused: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl TokenProvider for Forgetful {
+    async fn token(
+        &self,
+        refused: Option<&Token>,
+    ) -> Result<Token, Box<dyn std::error::Error + Send + Sync>> {
+        match refused {
+            None => Ok(OLD.into()),
+            Some(refused) => {
+                assert_eq!(refused.reveal(), OLD);
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                Ok(TOKEN.into())
+            }
+        }
+    }
+}
+
+async fn guarded() -> Sandbox {
+    Sandbox::builder().heartbeat(HEARTBEAT).quick_delete().token(TOKEN).start().await.unwrap()
+}
+
+#[tokio::test]
+async fn each_request_and_each_new_stream_has_a_token_that_counts() {
+    let (sandbox, provider) = (guarded().await, Forgetful::default());
+    let sdk = SandboxAgent::builder(sandbox.url())
+        .token("replaced")
+        .token_provider(provider.clone())
+        .limits(limits())
+        .connect()
+        .await
+        .unwrap();
+    let session = sdk.create_session(request("one")).await.unwrap();
+    let mut turn = session.prompt("say begun; stream 200 rate=2000; say done");
+    begun(&mut turn).await;
+    let (before, opened) = (provider.refused.load(Ordering::Relaxed), sdk.metrics().streams_opened);
+    sandbox.faults().cut_connections();
+    let turn = tokio::time::timeout(PATIENCE, turn).await.unwrap();
+    assert_eq!(turn.unwrap().stop_reason, StopReason::EndTurn);
+    assert!(sdk.metrics().streams_opened > opened, "the stream was opened again");
+    assert!(provider.refused.load(Ordering::Relaxed) > before, "and its token replaced");
+    assert_eq!(sandbox.prompts_received().len(), 1, "what was refused did not run, nor twice");
+    for shown in [format!("{sdk:?}"), format!("{session:?}"), format!("{:?}", sdk.inspector_url())] {
+        assert!(!shown.contains(TOKEN) && !shown.contains(OLD), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_twice_is_an_error_without_it() {
+    let sandbox = guarded().await;
+    let asked = Arc::<AtomicUsize>::default();
+    let count = asked.clone();
+    let provider = move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        async { Ok::<_, Error>(OLD.to_owned()) }
+    };
+    let builder = SandboxAgent::builder(sandbox.url()).token_provider(provider);
+    assert!(!format!("{builder:?}").contains(OLD));
+    let error = builder.connect().await.unwrap_err();
+    assert!(error.is_unauthorized(), "{error:?}");
+    assert!(!format!("{error:?} {error}").contains(OLD), "{error:?}");
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn a_provider_that_fails_is_named_and_nothing_is_sent() {
+    let sandbox = guarded().await;
+    let moment = crate::MOMENT;
+    let provider = || async { Err::<String, _>(std::io::Error::other("the vault is sealed")) };
+    let builder =
+        SandboxAgent::builder(sandbox.url()).token_provider(provider).limits(limits().connect(moment));
+    let error = builder.connect().await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::TokenUnavailable);
+    let cause = std::error::Error::source(&error).unwrap();
+    assert_eq!(cause.to_string(), "the vault is sealed");
+}
+
+#[tokio::test]
+async fn the_page_for_people_has_no_secret_unless_asked_to() {
+    let sandbox = guarded().await;
+    let sdk = SandboxAgent::builder(format!("{}/", sandbox.url()))
+        .token(TOKEN)
+        .header("x-team", "a b")
+        .connect()
+        .await
+        .unwrap();
+    assert_eq!(sdk.inspector_url(), format!("{}/ui/", sandbox.url()));
+    let signed = sdk.signed_inspector_url().await.unwrap();
+    let expected = format!("{}/ui/?token={TOKEN}&headers=%7B%22x-team%22%3A%22a+b%22%7D", sandbox.url());
+    assert_eq!(signed.reveal(), expected);
+    assert_eq!(format!("{signed:?}"), "SecretUrl(…)");
+    let rotating = SandboxAgent::builder(sandbox.url()).token_provider(|| async { Ok::<_, Error>(TOKEN) });
+    let signed = rotating.connect().await.unwrap().signed_inspector_url().await.unwrap();
+    assert_eq!(signed.reveal(), format!("{}/ui/?token={TOKEN}", sandbox.url()));
+}
