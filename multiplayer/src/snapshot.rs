@@ -25,7 +25,8 @@ pub struct Snapshot {
     /// The workspace.
     pub workspace: String,
     /// Which line it is of: another one where the store has lost the line, and it was begun anew. Numbers of
-    /// one line say nothing in another.
+    /// one line say nothing in another. A store that was set back to an older copy keeps the name: what it has lost
+    /// shows only while the line is shorter than it was.
     pub line: String,
     /// The last frame that it has taken in.
     pub sequence: u64,

@@ -7,6 +7,7 @@ use sandbox_agent_persist::{
     ListEventsRequest, ListPage, ListSessionsRequest, PersistErrorKind, SessionEvent, SessionPersistDriver,
     SessionRecord,
 };
+use serde_json::Value;
 
 use super::{SandboxAgent, not_found, open};
 use crate::error::{ErrorKind, Result};
@@ -74,6 +75,29 @@ impl SandboxAgent {
         let tags: BTreeSet<String> = tags.into_iter().map(Into::into).collect();
         self.change_record(id, |record| record.tags = tags).await
     }
+
+    /// Marks a session as somebody's: a program that runs sessions keeps those of others apart by this. Where
+    /// another one has it, says whose it is and changes nothing.
+    ///
+    /// The mark is a member of the record, [`OWNER`](Self::OWNER). It stays with the session until
+    /// [`unclaim_session`](Self::unclaim_session) and hinders nobody who does not ask.
+    pub async fn claim_session(&self, id: &str, owner: &str) -> Result<Option<String>> {
+        let mut other = None;
+        self.change_record(id, |record| match record.extra.get(Self::OWNER).and_then(Value::as_str) {
+            Some(known) if known != owner => other = Some(known.to_owned()),
+            _ => drop(record.extra.insert(Self::OWNER.to_owned(), owner.into())),
+        })
+        .await?;
+        Ok(other)
+    }
+
+    /// Takes the mark of [`claim_session`](Self::claim_session) off a session, whoever made it.
+    pub async fn unclaim_session(&self, id: &str) -> Result<()> {
+        self.change_record(id, |record| drop(record.extra.remove(Self::OWNER))).await
+    }
+
+    /// The member of a record that says whose the session is.
+    pub const OWNER: &'static str = "_sandboxAgentOwner";
 
     /// Puts a session aside, for lists that don't ask for what is archived. It works as before.
     pub async fn archive_session(&self, id: &str) -> Result<()> {

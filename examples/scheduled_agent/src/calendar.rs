@@ -5,14 +5,16 @@
 //! a client, at once        ┴→ queue → one job after the other
 //! ```
 //!
-//! The engine keeps both, so that a job is there until it is done, whatever crashes.
+//! The engine keeps both, so that a job is there until it is done, whatever crashes. What fails is tried for some
+//! minutes, and then given up.
 
 use std::time::Duration;
 
 use rivetkit_core::{ActorContext, ActorEvent, ActorStart, QueueNextOpts, QueueSendResult, QueueSendStatus};
-use sandbox_agent_multiplayer::{Call, Command, CommandOutput, NewPrompt};
+use sandbox_agent_multiplayer::{Call, Command, CommandOutput, Error, ErrorKind, NewPrompt};
 use sandbox_agent_multiplayer_rivet::{Credentials, RivetWorkspaces};
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 
 /// What is to be done, in the workspace with this key.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +32,8 @@ pub(crate) struct Errand {
     pub(crate) job: Job,
 }
 
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_secs(2);
 /// The queue's name.
 pub(crate) const JOBS: &str = "jobs";
 
@@ -103,17 +107,35 @@ async fn is_due(ctx: &ActorContext, id: String, args: &[u8]) -> anyhow::Result<(
 }
 
 /// Does what is in the queue, until the actor sleeps.
-async fn work(ctx: ActorContext, workspaces: RivetWorkspaces) -> anyhow::Result<()> {
+async fn work(ctx: ActorContext, workspaces: RivetWorkspaces) {
     loop {
         let next =
             QueueNextOpts { names: Some(vec![JOBS.to_owned()]), completable: true, ..Default::default() };
-        let Some(message) = ctx.next(next).await? else { continue };
+        // An error is the actor's end.
+        let Ok(next) = ctx.next(next).await else { return };
+        let Some(message) = next else { continue };
         let _awake = ctx.keep_awake_region();
-        if let Err(error) = does(&workspaces, &message.body).await {
+        for tries in 1.. {
+            let Err(error) = does(&workspaces, &message.body).await else { break };
             println!("calendar: a job failed: {error:#}");
+            if tries == TRIES || !passes(&error) {
+                println!("calendar: it is given up");
+                break;
+            }
+            sleep(PAUSE * tries).await;
         }
-        message.complete(None).await?;
+        if let Err(error) = message.complete(None).await {
+            println!("calendar: a job stays in the queue: {error:#}");
+        }
     }
+}
+
+/// Whether it may go well later, such as when the workspace's host is back.
+fn passes(error: &anyhow::Error) -> bool {
+    use ErrorKind::{Disconnected, Full, Overtaken, Sandbox, Store, TimedOut};
+    error.downcast_ref::<Error>().is_some_and(|error| {
+        matches!(error.kind(), Disconnected | Full | Overtaken | Sandbox | Store | TimedOut)
+    })
 }
 
 async fn does(workspaces: &RivetWorkspaces, body: &[u8]) -> anyhow::Result<()> {

@@ -135,6 +135,8 @@ impl Merge {
         for arrival in arrivals {
             self.take(arrival, told);
         }
+        // Also where the answer has nothing but the leave to go on.
+        self.release(told);
         // What was said to be there, and neither is here nor in the host's line, is not there.
         self.seen = last.max(self.highest_waiting());
         if self.done > before && due == Due::Silence && unheard_of {

@@ -76,6 +76,9 @@ fn what_a_new_connection_pushes_waits_for_the_first_answer() {
     assert_eq!(push(&mut merge, some(frame(5))), []);
     assert_eq!(page(&mut merge, 4, &[5], 6).unwrap(), [(5, 5)]);
     assert_eq!(push(&mut merge, some(frame(6))), [(6, 6)]);
+    merge.opened();
+    assert_eq!(push(&mut merge, some(frame(7))), []);
+    assert_eq!(page(&mut merge, 6, &[], 7).unwrap(), [(7, 7)], "no answer is needed for what is here");
 }
 
 #[test]

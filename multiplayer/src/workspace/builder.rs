@@ -153,7 +153,8 @@ impl WorkspaceBuilder {
             None => {
                 let record = SessionRecord::new(line_id(&self.id), AGENT, now_ms());
                 store.keep_record(record.clone()).await?;
-                record
+                // Where two hosts begin it at once, what the second stored is the line's.
+                store.record().await?.unwrap_or(record)
             }
         };
         let mut snapshot = restore(&store, &record).await?;

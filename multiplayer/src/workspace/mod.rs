@@ -191,6 +191,10 @@ impl Workspace {
     ///
     /// Bounded as [`SandboxAgent::resume_or_create_session`] is.
     pub async fn open_session(&self, request: SessionRequest) -> Result<Session> {
+        if let Some(session) = self.inner.sdk.get_session(request.id()).await? {
+            // Before anything of the request is done to it.
+            self.inner.claim(&session).await?;
+        }
         let session = self.inner.sdk.resume_or_create_session(request).await?;
         self.take_in(session).await
     }

@@ -122,9 +122,16 @@ async fn a_session_is_of_one_workspace_of_a_store() {
     let error = blue.open_session(request()).await.unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::InvalidInput, "{error}");
     assert!(blue.snapshot().sessions.is_empty());
-    let tags = red.session("default").unwrap().record().tags;
-    assert_eq!(tags.iter().collect::<Vec<_>>(), ["workspace:red"]);
+    let change = request().mode("plan").cwd("/elsewhere");
+    let was = red.session("default").unwrap().record();
+    assert!(blue.open_session(change).await.is_err());
+    assert_eq!(red.session("default").unwrap().record(), was, "nothing of the request is done");
     red.open_session(request()).await.unwrap();
+    // What users do to a session leaves it whose it is, until they say so.
+    sdk.set_tags("default", ["nightly"]).await.unwrap();
+    assert!(blue.open_session(request()).await.is_err());
+    sdk.unclaim_session("default").await.unwrap();
+    blue.open_session(request()).await.unwrap();
 }
 
 #[tokio::test]
