@@ -6,7 +6,8 @@
 //! - **Every call is bounded**: by [`Limits::call`](crate::Limits::call) for each try, or what is set for its
 //!   [area](crate::Limits::area) or for its handle by `within`, by
 //!   [`Limits::transfer`](crate::Limits::transfer) where a file is carried, and its answer by
-//!   [`Limits::answer_bytes`](crate::Limits::answer_bytes).
+//!   [`Limits::answer_bytes`](crate::Limits::answer_bytes). The time of a token provider is added, within
+//!   [`Limits::token`](crate::Limits::token).
 //! - **Only idempotent calls are tried again**, [`Limits::tries`](crate::Limits::tries) times, within
 //!   [`Limits::retry`](crate::Limits::retry), and no earlier than the server's `Retry-After`.
 //! - **Refusals are typed**: [`Refused`](crate::ErrorKind::Refused) with the server's

@@ -2,6 +2,7 @@
 
 mod problem;
 mod token;
+mod within;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use url::Url;
 pub use problem::Problem;
 use token::Tokens;
 pub use token::{Token, TokenProvider};
+pub(crate) use within::within;
 
 use crate::error::{Delivery, Error, ErrorKind, Result};
 

@@ -10,6 +10,7 @@ use futures::future::{BoxFuture, FutureExt, Shared, WeakShared, ready};
 use reqwest::header::HeaderValue;
 use tokio::time::{Instant, timeout};
 
+use super::within::unbounded;
 use crate::error::{Delivery, Error, ErrorKind, Result};
 use crate::limits;
 
@@ -21,7 +22,8 @@ use crate::limits;
 /// prompt can run twice. Who needs a token while the provider is being asked waits for that answer: however many
 /// requests there are, it is asked once at a time.
 ///
-/// One call is bounded by [`Limits::token`](crate::Limits::token) (30 s). What it fails with is the source of a
+/// One call is bounded by [`Limits::token`](crate::Limits::token) (30 s), which is added to the bound of what needs
+/// the token. What it fails with is the source of a
 /// [`TokenUnavailable`](ErrorKind::TokenUnavailable), and is shown with it: it must not hold a token. A call may be
 /// dropped, once all who waited for it were.
 ///
@@ -166,19 +168,18 @@ impl Tokens {
 
     /// The token to send now.
     pub(super) async fn current(self: &Arc<Self>) -> Result<Token> {
-        let (answer, _) = self.ask(None);
-        answer.await
+        unbounded(self.ask(None).0).await
     }
 
     /// The token to send in place of one that was refused.
     pub(super) async fn in_place_of(self: &Arc<Self>, refused: &Token) -> Result<Token> {
         let (answer, knows) = self.ask(Some(refused));
-        let token = answer.await?;
+        let token = unbounded(answer).await?;
         if knows || token.text != refused.text {
             return Ok(token);
         }
         // The answer of a call that began before the refusal was known.
-        self.ask(Some(refused)).0.await
+        unbounded(self.ask(Some(refused)).0).await
     }
 
     /// What will be the answer, and whether who gives it knows of the refusal.

@@ -1,11 +1,12 @@
 //! Tokens that change: a provider gives them, and the sandbox refuses those of before.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use sandbox_agent_sdk::acp_schema::StopReason;
-use sandbox_agent_sdk::{Error, ErrorKind, SandboxAgent, Token, TokenProvider, async_trait};
-use sandbox_agent_testkit::Sandbox;
+use sandbox_agent_sdk::{Area, Error, ErrorKind, Limits, SandboxAgent, Token, TokenProvider, async_trait};
+use sandbox_agent_testkit::{Events, Sandbox};
 
 use crate::support::{begun, request};
 use crate::{HEARTBEAT, PATIENCE, limits};
@@ -33,6 +34,36 @@ impl TokenProvider for Forgetful {
                 Ok(TOKEN.into())
             }
         }
+    }
+}
+
+/// Longer than the bounds that the SDK has for what is answered at once.
+const SLOW: Duration = Duration::from_millis(2_300);
+
+/// Gives the token, at once until it is told to take its time.
+#[derive(Clone, Default)]
+struct Hesitant {
+    hesitates: Arc<AtomicBool>,
+}
+
+impl Hesitant {
+    fn hesitate(&self) {
+        self.hesitates.store(true, Ordering::Relaxed);
+    }
+
+    async fn connect(&self, sandbox: &Sandbox, limits: Limits) -> SandboxAgent {
+        let builder = SandboxAgent::builder(sandbox.url()).token_provider(self.clone()).limits(limits);
+        builder.connect().await.unwrap()
+    }
+}
+
+#[async_trait]
+impl TokenProvider for Hesitant {
+    async fn token(&self, _: Option<&Token>) -> Result<Token, Box<dyn std::error::Error + Send + Sync>> {
+        if self.hesitates.load(Ordering::Relaxed) {
+            tokio::time::sleep(SLOW).await;
+        }
+        Ok(TOKEN.into())
     }
 }
 
@@ -112,4 +143,40 @@ async fn the_page_for_people_has_no_secret_unless_asked_to() {
     let rotating = SandboxAgent::builder(sandbox.url()).token_provider(|| async { Ok::<_, Error>(TOKEN) });
     let signed = rotating.connect().await.unwrap().signed_inspector_url().await.unwrap();
     assert_eq!(signed.reveal(), format!("{}/ui/?token={TOKEN}", sandbox.url()));
+}
+
+#[tokio::test]
+async fn a_slow_provider_leaves_no_process_running() {
+    let (sandbox, provider) = (guarded().await, Hesitant::default());
+    let sdk = provider.connect(&sandbox, Limits::default()).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    sdk.create_session(request("two")).await.unwrap();
+    let first = crate::server(&session);
+    provider.hesitate();
+    sdk.acp_servers().close(&first).await.unwrap();
+    assert!(!sandbox.servers().contains(&first), "what is said to be closed is");
+    tokio::time::timeout(PATIENCE, sdk.close()).await.unwrap().unwrap();
+    assert!(sandbox.servers().is_empty());
+}
+
+#[tokio::test]
+async fn a_slow_provider_keeps_no_lost_answer_away() {
+    // Its heartbeats are too rare to help.
+    let sandbox = Sandbox::builder().token(TOKEN).quick_delete().start().await.unwrap();
+    let provider = Hesitant::default();
+    let sdk = provider.connect(&sandbox, Limits::default()).await;
+    let session = sdk.create_session(request("one")).await.unwrap();
+    provider.hesitate();
+    sandbox.faults().lose(Events::responses(1));
+    let turn = tokio::time::timeout(PATIENCE, session.prompt("say hello")).await.unwrap();
+    assert_eq!(turn.unwrap().stop_reason, StopReason::EndTurn);
+    assert_eq!(sandbox.faults().unspent(), 0);
+}
+
+#[tokio::test]
+async fn the_time_of_a_provider_is_added_to_that_of_a_call() {
+    let (sandbox, provider) = (guarded().await, Hesitant::default());
+    let sdk = provider.connect(&sandbox, limits().area(Area::Health, crate::MOMENT)).await;
+    provider.hesitate();
+    assert_eq!(sdk.health().await.unwrap().status, "ok");
 }
