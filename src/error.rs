@@ -42,7 +42,8 @@ pub enum ErrorKind {
     InvalidInput,
     /// The server did not answer within its budget. Its sessions live on; call again later.
     Unreachable,
-    /// The server refused the token. Connect with another one.
+    /// The server, or a proxy in front of it, refused the token. Connect with another one. The server did nothing for
+    /// what it refused; after a proxy's refusal `delivery` is [`Unknown`](Delivery::Unknown).
     Unauthorized,
     /// The [token provider](crate::TokenProvider) gave none, so that nothing was sent. The cause is what it said.
     TokenUnavailable,
@@ -271,7 +272,7 @@ impl Error {
         self.0.kind == ErrorKind::Unreachable
     }
 
-    /// Whether the server refused the token.
+    /// Whether the server, or a proxy in front of it, refused the token.
     pub fn is_unauthorized(&self) -> bool {
         self.0.kind == ErrorKind::Unauthorized
     }

@@ -64,7 +64,8 @@ impl Link {
             Some((504, _) | (502 | 503, "")) => self.probe(),
             None if error.is_unreachable() && error.delivery() == Some(Delivery::Unknown) => self.probe(),
             _ => {
-                if error.is_unauthorized() {
+                // A proxy's refusal says nothing of the process, which may even have the message.
+                if error.is_unauthorized() && error.delivery() == Some(Delivery::NotSent) {
                     self.died(error.clone());
                 }
                 self.pending.complete(rpc_id, Err(error));

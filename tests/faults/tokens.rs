@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sandbox_agent_sdk::acp_schema::StopReason;
-use sandbox_agent_sdk::{Area, Error, ErrorKind, Limits, SandboxAgent, Token, TokenProvider, async_trait};
-use sandbox_agent_testkit::{Events, Sandbox};
+use sandbox_agent_sdk::{
+    Area, Delivery, Error, ErrorKind, Limits, SandboxAgent, Token, TokenProvider, async_trait,
+};
+use sandbox_agent_testkit::{Events, On, Sandbox};
 
 use crate::support::{begun, request};
 use crate::{HEARTBEAT, PATIENCE, limits};
@@ -143,6 +145,54 @@ async fn the_page_for_people_has_no_secret_unless_asked_to() {
     let rotating = SandboxAgent::builder(sandbox.url()).token_provider(|| async { Ok::<_, Error>(TOKEN) });
     let signed = rotating.connect().await.unwrap().signed_inspector_url().await.unwrap();
     assert_eq!(signed.reveal(), format!("{}/ui/?token={TOKEN}", sandbox.url()));
+}
+
+/// Gives the newest of its tokens, and holds that it counts for hours.
+#[derive(Clone, Default)]
+struct Cached {
+    refused: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl TokenProvider for Cached {
+    async fn token(
+        &self,
+        refused: Option<&Token>,
+    ) -> Result<Token, Box<dyn std::error::Error + Send + Sync>> {
+        self.refused.fetch_add(usize::from(refused.is_some()), Ordering::Relaxed);
+        Ok(Token::new(TOKEN).valid_for(Duration::from_secs(3600)))
+    }
+}
+
+#[tokio::test]
+async fn only_the_servers_own_refusal_has_a_prompt_sent_again() {
+    let (sandbox, provider) = (guarded().await, Cached::default());
+    let sdk = SandboxAgent::builder(sandbox.url()).token_provider(provider.clone()).limits(limits());
+    let sdk = sdk.connect().await.unwrap();
+    let session = sdk.create_session(request("one")).await.unwrap();
+    let process = crate::server(&session);
+    let refuse = |on, body: &str| sandbox.faults().next(on).answer(401, "application/problem+json", body);
+    let prompt = || On::rpc("session/prompt");
+
+    refuse(
+        prompt(),
+        r#"{"type":"urn:sandbox-agent:error:token_invalid","title":"Token Invalid","status":401}"#,
+    );
+    session.prompt("say hello").await.unwrap();
+    assert_eq!((sandbox.prompts_received().len(), provider.refused.load(Ordering::Relaxed)), (1, 1));
+
+    refuse(prompt(), r#"{"type":"about:blank","title":"Log in","status":401}"#);
+    let error = session.prompt("say hello again").await.unwrap_err();
+    assert!(error.is_unauthorized(), "{error:?}");
+    assert_eq!(error.delivery(), Some(Delivery::Unknown), "a proxy may say so after it passed the prompt on");
+    assert_eq!(sandbox.prompts_received().len(), 1, "it was not sent again");
+    session.prompt("say that all goes on").await.unwrap();
+    assert_eq!(provider.refused.load(Ordering::Relaxed), 2, "with another token");
+    assert_eq!(crate::server(&session), process, "and the same process");
+
+    refuse(On::get().path("/v1/health"), "<html>Log in</html>");
+    assert_eq!(sdk.health().await.unwrap().status, "ok", "what may be repeated is");
+    assert_eq!((sandbox.faults().unspent(), provider.refused.load(Ordering::Relaxed)), (0, 3));
 }
 
 #[tokio::test]
