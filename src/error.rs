@@ -17,8 +17,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why a call failed.
 ///
 /// [`kind`](Self::kind) is what to match on and [`delivery`](Self::delivery) says whether a prompt
-/// reached the agent. `Display` shows this layer alone; causes are in `source()`. No token and no
-/// message content is ever in it. Cheap to clone: everybody who waited gets the same error.
+/// reached the agent. `Display` shows this layer alone; causes are in `source()`. The SDK puts no token and nothing
+/// of what it sends into any of them. What others say of a failure is in it as they say it, so where they repeat
+/// what they were sent, that is in it, too: the server's words and the message of an agent's error in this layer,
+/// what the agent adds to it (at most 500 characters) in `source()`, so that the SDK's own log doesn't have it.
+/// Cheap to clone: everybody who waited gets the same error.
 #[derive(Clone, thiserror::Error)]
 #[error(transparent)]
 pub struct Error(Arc<Inner>);
@@ -52,7 +55,7 @@ pub enum ErrorKind {
     NoTls,
     /// The server refused the request, and says why.
     Refused(Problem),
-    /// The agent answered the request with this JSON-RPC error.
+    /// The agent answered the request with this JSON-RPC error. The cause is what the agent adds to it, where anything.
     Agent {
         /// The JSON-RPC error code; -32000 asks for authentication.
         code: i64,

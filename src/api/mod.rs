@@ -55,6 +55,7 @@ macro_rules! within {
             impl $handle {
                 /// The same handle with another limit for each try of each of its calls, in place of all that
                 /// [`Limits`](crate::Limits) says of them; what waits for something adds the time that it waits.
+                /// [`AcpServers::close`] alone keeps to its 2 s, as no answer is what it waits for.
                 ///
                 /// ```no_run
                 /// # async fn example(sdk: sandbox_agent_sdk::SandboxAgent) -> sandbox_agent_sdk::Result<()> {
