@@ -17,8 +17,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why a call failed.
 ///
 /// [`kind`](Self::kind) is what to match on and [`delivery`](Self::delivery) says whether a prompt
-/// reached the agent. `Display` shows this layer alone; causes are in `source()`. No token and no
-/// message content is ever in it. Cheap to clone: everybody who waited gets the same error.
+/// reached the agent. `Display` shows this layer alone; causes are in `source()`. The SDK puts no token and nothing
+/// of what it sends into any of them. What others say of a failure is in it as they say it, so where they repeat
+/// what they were sent, that is in it, too: the server's words and the message of an agent's error in this layer,
+/// what the agent adds to it (at most 500 characters) in `source()`, so that the SDK's own log doesn't have it.
+/// Cheap to clone: everybody who waited gets the same error.
 #[derive(Clone, thiserror::Error)]
 #[error(transparent)]
 pub struct Error(Arc<Inner>);
@@ -42,7 +45,8 @@ pub enum ErrorKind {
     InvalidInput,
     /// The server did not answer within its budget. Its sessions live on; call again later.
     Unreachable,
-    /// The server refused the token. Connect with another one.
+    /// The server, or a proxy in front of it, refused the token. Connect with another one. The server did nothing for
+    /// what it refused; after a proxy's refusal `delivery` is [`Unknown`](Delivery::Unknown).
     Unauthorized,
     /// The [token provider](crate::TokenProvider) gave none, so that nothing was sent. The cause is what it said.
     TokenUnavailable,
@@ -51,7 +55,7 @@ pub enum ErrorKind {
     NoTls,
     /// The server refused the request, and says why.
     Refused(Problem),
-    /// The agent answered the request with this JSON-RPC error.
+    /// The agent answered the request with this JSON-RPC error. The cause is what the agent adds to it, where anything.
     Agent {
         /// The JSON-RPC error code; -32000 asks for authentication.
         code: i64,
@@ -271,7 +275,7 @@ impl Error {
         self.0.kind == ErrorKind::Unreachable
     }
 
-    /// Whether the server refused the token.
+    /// Whether the server, or a proxy in front of it, refused the token.
     pub fn is_unauthorized(&self) -> bool {
         self.0.kind == ErrorKind::Unauthorized
     }

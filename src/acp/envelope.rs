@@ -84,19 +84,20 @@ struct RpcError {
     data: Value,
 }
 
-/// How much of what an agent adds to an error is in ours, in characters.
+/// How much of what an agent adds to an error is kept, in characters.
 const DETAILS: usize = 500;
 
+/// What an agent adds to an error: often only that tells what is wrong. It may repeat what it was sent, such as the
+/// headers of an MCP server, so that it is a layer of its own, which the SDK's own log doesn't show.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Details(String);
+
 impl RpcError {
-    /// What the agent says of it: often only what it adds tells what is wrong.
-    fn words(&self) -> String {
+    fn details(&self) -> Option<Details> {
         let details = self.data.as_str().or(self.data["details"].as_str()).or(self.data["message"].as_str());
-        match details.map(str::trim).filter(|details| !details.is_empty() && *details != self.message) {
-            Some(details) => {
-                format!("{} ({})", self.message, details.chars().take(DETAILS).collect::<String>())
-            }
-            None => self.message.clone(),
-        }
+        let details = details.map(str::trim).filter(|text| !text.is_empty() && *text != self.message)?;
+        Some(Details(details.chars().take(DETAILS).collect()))
     }
 }
 
@@ -104,11 +105,13 @@ impl RpcError {
 pub(crate) fn read_answer<T: DeserializeOwned>(payload: &RawValue) -> Result<T> {
     let response: Response<'_> = serde_json::from_str(payload.get()).map_err(unreadable)?;
     if let Some(error) = response.error {
-        return Err(Error::new(
-            ErrorKind::Agent { code: error.code },
-            format!("the agent answered with error {}: {}", error.code, error.words()),
-        )
-        .with_delivery(Delivery::Executed));
+        let message = format!("the agent answered with error {}: {}", error.code, error.message);
+        let kind = ErrorKind::Agent { code: error.code };
+        let failure = Error::new(kind, message).with_delivery(Delivery::Executed);
+        return Err(match error.details() {
+            Some(details) => failure.with_source(details),
+            None => failure,
+        });
     }
     let result = response.result.map_or("null", RawValue::get);
     serde_json::from_str(result).map_err(|error| unreadable(error).with_delivery(Delivery::Executed))
@@ -121,23 +124,25 @@ mod tests {
 
     use super::*;
 
-    fn error_of(data: Value) -> String {
+    /// What the agent adds, where anything.
+    fn details_of(data: Value) -> Option<String> {
         let error = json!({ "code": -32603, "message": "Internal error", "data": data });
         let answer = raw(&json!({ "jsonrpc": "2.0", "id": 1, "error": error })).unwrap();
-        read_answer::<Value>(&answer).unwrap_err().to_string()
+        let error = read_answer::<Value>(&answer).unwrap_err();
+        assert_eq!(error.to_string(), "the agent answered with error -32603: Internal error");
+        std::error::Error::source(&error).map(ToString::to_string)
     }
 
     #[test]
-    fn an_agents_error_has_what_the_agent_adds_to_it() {
-        let plain = "the agent answered with error -32603: Internal error";
+    fn what_an_agent_adds_to_its_error_is_the_cause_and_not_in_the_message() {
         for nothing in [Value::Null, json!(""), json!({ "details": 5 }), json!([1]), json!("Internal error")]
         {
-            assert_eq!(error_of(nothing), plain);
+            assert_eq!(details_of(nothing), None);
         }
         let exited = "the process exited with code 1";
         for added in [json!(exited), json!({ "details": exited }), json!({ "message": exited })] {
-            assert_eq!(error_of(added), format!("{plain} ({exited})"));
+            assert_eq!(details_of(added).as_deref(), Some(exited));
         }
-        assert_eq!(error_of(json!("x".repeat(9_000))).len(), plain.len() + 3 + DETAILS);
+        assert_eq!(details_of(json!("x".repeat(9_000))).unwrap().len(), DETAILS);
     }
 }

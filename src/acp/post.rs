@@ -6,12 +6,12 @@ use std::time::Duration;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use sandbox_agent_persist::RawValue;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use super::link::Link;
 use super::reader::Signal;
 use crate::error::{Delivery, Error, ErrorKind, Limit, Result};
-use crate::http::read_capped;
+use crate::http::{read_capped, within};
 use crate::sse::Reconnect;
 
 /// The stream's copy of an answer comes within milliseconds of the POST's; later, it was lost.
@@ -64,7 +64,8 @@ impl Link {
             Some((504, _) | (502 | 503, "")) => self.probe(),
             None if error.is_unreachable() && error.delivery() == Some(Delivery::Unknown) => self.probe(),
             _ => {
-                if error.is_unauthorized() {
+                // A proxy's refusal says nothing of the process, which may even have the message.
+                if error.is_unauthorized() && error.delivery() == Some(Delivery::NotSent) {
                     self.died(error.clone());
                 }
                 self.pending.complete(rpc_id, Err(error));
@@ -118,22 +119,21 @@ impl Link {
         self.http.send(request).await.inspect_err(|_| self.counters.posts_failed.increment())
     }
 
-    /// Sends a notification, within 10 s, once.
+    /// Sends a notification, within 10 s, once. As in all calls here the time of a token provider is added.
     pub(crate) async fn post_notification(&self, payload: &RawValue) -> Result<()> {
-        timeout(TAKE, self.take(payload)).await.unwrap_or_else(|_| Err(not_taken()))
+        within(TAKE, self.take(payload)).await.unwrap_or_else(|_| Err(not_taken()))
     }
 
     /// Sends an answer to the agent, within 10 s. The agent takes the first of several for a
     /// request, so one that may not have arrived is sent again.
     pub(crate) async fn post_reply(&self, payload: &RawValue) -> Result<()> {
+        within(TAKE, self.reply(payload)).await.unwrap_or_else(|_| Err(not_taken()))
+    }
+
+    async fn reply(&self, payload: &RawValue) -> Result<()> {
         let mut reconnect = Reconnect::new(TAKE);
-        let deadline = Instant::now() + TAKE;
         loop {
-            let error = match timeout_at(deadline, self.take(payload)).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(error)) => error,
-                Err(_) => return Err(not_taken()),
-            };
+            let Err(error) = self.take(payload).await else { return Ok(()) };
             let passing = error.is_unreachable()
                 || *error.kind() == ErrorKind::TokenUnavailable
                 || error.problem().is_some_and(|problem| problem.status >= 500 && problem.code().is_empty());
@@ -151,7 +151,7 @@ impl Link {
     /// Ends the process, within 2 s.
     pub(crate) async fn delete(&self) {
         let request = self.http.request(Method::DELETE, &["v1", "acp", &self.server_id]);
-        let _ = timeout(DELETE, self.http.send(request)).await;
+        let _ = within(DELETE, self.http.send(request)).await;
     }
 }
 

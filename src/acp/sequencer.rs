@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 
 use sandbox_agent_persist::RawValue;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use super::fetch::{Fetch, Fetched, PROBE};
 use super::gap::{Gap, GapCause};
@@ -13,6 +12,7 @@ use super::link::{Inbound, Link};
 use super::reader::Signal;
 use super::sequence::{Sequence, Slot, Step, Way};
 use crate::error::{Error, ErrorKind};
+use crate::http::within;
 use crate::sse::{Budget, Permit};
 
 /// Refills have room of their own: were they to wait behind the events that wait for them, nothing moved.
@@ -157,7 +157,7 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
         self.link.counters.probes.increment();
         self.link.runtime.spawn(async move {
             let link = fetch.link.clone();
-            let probe = timeout(PROBE, fetch.run(after, None));
+            let probe = within(PROBE, fetch.run(after, None));
             if let Some(fetched) = link.stop.run_until_cancelled(probe).await {
                 let fetched = fetched.ok().and_then(Result::ok);
                 let _ = link.signals.send(Signal::Probed { passed, fetched, hinted });
@@ -187,7 +187,7 @@ impl<F: Fn(Arc<Link>, Inbound) + Send + 'static> Sequencer<F> {
     fn fetch_rest(&self, error: Error) {
         let (fetch, after) = (self.fetch(&self.refill_budget), self.sequence.done());
         self.link.runtime.spawn(async move {
-            let _ = timeout(PROBE / 2, fetch.run(after, None)).await;
+            let _ = within(PROBE / 2, fetch.run(after, None)).await;
             let _ = fetch.link.signals.send(Signal::Died(error));
         });
     }

@@ -6,7 +6,8 @@
 //! - **Every call is bounded**: by [`Limits::call`](crate::Limits::call) for each try, or what is set for its
 //!   [area](crate::Limits::area) or for its handle by `within`, by
 //!   [`Limits::transfer`](crate::Limits::transfer) where a file is carried, and its answer by
-//!   [`Limits::answer_bytes`](crate::Limits::answer_bytes).
+//!   [`Limits::answer_bytes`](crate::Limits::answer_bytes). The time of a token provider is added, within
+//!   [`Limits::token`](crate::Limits::token).
 //! - **Only idempotent calls are tried again**, [`Limits::tries`](crate::Limits::tries) times, within
 //!   [`Limits::retry`](crate::Limits::retry), and no earlier than the server's `Retry-After`.
 //! - **Refusals are typed**: [`Refused`](crate::ErrorKind::Refused) with the server's
@@ -54,6 +55,7 @@ macro_rules! within {
             impl $handle {
                 /// The same handle with another limit for each try of each of its calls, in place of all that
                 /// [`Limits`](crate::Limits) says of them; what waits for something adds the time that it waits.
+                /// [`AcpServers::close`] alone keeps to its 2 s, as no answer is what it waits for.
                 ///
                 /// ```no_run
                 /// # async fn example(sdk: sandbox_agent_sdk::SandboxAgent) -> sandbox_agent_sdk::Result<()> {

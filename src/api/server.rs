@@ -61,7 +61,9 @@ impl AcpServers {
         Ok(self.api.call(&operations::LIST, &[], &(), &()).await?.servers)
     }
 
-    /// Ends an agent's process, whosever it is; one that isn't there is no error. Bounded by 2 s a try.
+    /// Ends an agent's process, whosever it is; one that isn't there is no error. Bounded by 2 s a try, whatever
+    /// `within` says: while the agent lives the server doesn't answer, and ends it when the call is given up. So those
+    /// 2 s without an answer are a success.
     pub async fn close(&self, server_id: &str) -> Result<()> {
         match self.api.call_within(CLOSE, &operations::CLOSE, &[server_id], &(), &()).await {
             // Not answered, and so done.

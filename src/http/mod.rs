@@ -1,7 +1,9 @@
 //! Plain HTTP to the server: addresses, authentication, and errors that keep secrets in.
 
 mod problem;
+mod send;
 mod token;
+mod within;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use url::Url;
 pub use problem::Problem;
 use token::Tokens;
 pub use token::{Token, TokenProvider};
+pub(crate) use within::within;
 
 use crate::error::{Delivery, Error, ErrorKind, Result};
 
@@ -173,30 +176,6 @@ impl Http {
         self.accept(self.send(request).await?).await?;
         Ok(())
     }
-
-    /// Sends a request, with the provider's token where there is one. What is refused for its token, and so did
-    /// nothing, is sent once more with another one.
-    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response> {
-        let Some(tokens) = &self.tokens else { return request.send().await.map_err(transport) };
-        // Each body of the SDK's is in memory, so that there is always a second one.
-        let again = request.try_clone();
-        let token = tokens.current().await?;
-        let response = send_as(request, &token).await?;
-        match again {
-            Some(again) if response.status() == StatusCode::UNAUTHORIZED => {
-                drop(response);
-                send_as(again, &tokens.in_place_of(&token).await?).await
-            }
-            _ => Ok(response),
-        }
-    }
-}
-
-async fn send_as(request: RequestBuilder, token: &Token) -> Result<Response> {
-    let mut response = request.header(AUTHORIZATION, token.header()?).send().await.map_err(transport)?;
-    // For who reads what the server says of it.
-    response.extensions_mut().insert(token.clone());
-    Ok(response)
 }
 
 fn parse_base(base: &str) -> Result<Url> {
@@ -254,8 +233,13 @@ async fn accept(response: Response, redact: impl Fn(&mut Problem)) -> Result<Res
     redact(&mut problem);
     let error = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            Error::new(ErrorKind::Unauthorized, format!("the server refused the token: {problem}"))
-                .with_delivery(Delivery::NotSent)
+            // Of anybody else's refusal it isn't known what the server did before.
+            let (who, delivery) = match problem.is_the_servers() {
+                true => ("the server", Delivery::NotSent),
+                false => ("what answers for the server", Delivery::Unknown),
+            };
+            Error::new(ErrorKind::Unauthorized, format!("{who} refused the token: {problem}"))
+                .with_delivery(delivery)
         }
         // A document says which limit it was; this one is before all of them, and has none.
         StatusCode::PAYLOAD_TOO_LARGE if problem.kind.is_empty() => Error::new(

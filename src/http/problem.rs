@@ -41,9 +41,14 @@ impl Problem {
         problem
     }
 
+    /// Whether the server itself says it, and nobody in front of it.
+    pub(crate) fn is_the_servers(&self) -> bool {
+        self.kind.starts_with("urn:sandbox-agent:error:")
+    }
+
     /// Changes every text in it but the server's own kind, which others act on.
     pub(crate) fn redact(&mut self, redact: &impl Fn(&str) -> String) {
-        if !self.kind.starts_with("urn:sandbox-agent:error:") {
+        if !self.is_the_servers() {
             self.kind = redact(&self.kind);
         }
         self.title = redact(&self.title);

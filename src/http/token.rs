@@ -10,6 +10,7 @@ use futures::future::{BoxFuture, FutureExt, Shared, WeakShared, ready};
 use reqwest::header::HeaderValue;
 use tokio::time::{Instant, timeout};
 
+use super::within::unbounded;
 use crate::error::{Delivery, Error, ErrorKind, Result};
 use crate::limits;
 
@@ -18,10 +19,14 @@ use crate::limits;
 /// It is asked before each request, also before an event stream or a WebSocket is opened again, unless the last
 /// token is still [valid](Token::valid_for); and once more when the server refuses one (401), after which
 /// the request is sent a second time. The server did nothing for a request that it refused so, so that not even a
-/// prompt can run twice. Who needs a token while the provider is being asked waits for that answer: however many
+/// prompt can run twice. Where it is not the server that refused, but a proxy, that is not known: then only what may
+/// be repeated (GET, PUT, DELETE) is sent again. Anything else, such as a prompt, fails with
+/// [`Unauthorized`](ErrorKind::Unauthorized) and [`Delivery::Unknown`](crate::Delivery::Unknown), and the provider is
+/// asked for another token before the next request. Who needs a token while the provider is being asked waits for that answer: however many
 /// requests there are, it is asked once at a time.
 ///
-/// One call is bounded by [`Limits::token`](crate::Limits::token) (30 s). What it fails with is the source of a
+/// One call is bounded by [`Limits::token`](crate::Limits::token) (30 s), which is added to the bound of what needs
+/// the token. What it fails with is the source of a
 /// [`TokenUnavailable`](ErrorKind::TokenUnavailable), and is shown with it: it must not hold a token. A call may be
 /// dropped, once all who waited for it were.
 ///
@@ -150,6 +155,8 @@ pub(super) struct Tokens {
 struct State {
     /// The newest answer, and until when it holds.
     known: Option<(Token, Instant)>,
+    /// The last one that was refused, until a call of the provider was told so.
+    refused: Option<Token>,
     asking: Option<Asking>,
 }
 
@@ -159,6 +166,30 @@ struct Asking {
     answer: WeakShared<Answer>,
 }
 
+impl State {
+    fn refuse(&mut self, token: &Token) {
+        let replaced = self
+            .known
+            .as_ref()
+            .is_some_and(|(known, until)| known.text != token.text && Instant::now() < *until);
+        if !replaced {
+            self.known = None;
+            self.refused = Some(token.clone());
+        }
+    }
+
+    /// The answer of a call that was told of this refusal.
+    fn given(&mut self, token: &Token, told: Option<&Token>) {
+        let newly_refused = self.refused.as_ref().filter(|refused| Some(*refused) != told);
+        if newly_refused.is_some_and(|refused| refused.text == token.text) {
+            return;
+        }
+        self.refused = None;
+        let until = limits::after(Instant::now(), token.valid_for.unwrap_or_default());
+        self.known = Some((token.clone(), until));
+    }
+}
+
 impl Tokens {
     pub(super) fn new(provider: Arc<dyn TokenProvider>, limit: Duration) -> Arc<Self> {
         Arc::new(Self { provider, limit, state: Mutex::default() })
@@ -166,27 +197,34 @@ impl Tokens {
 
     /// The token to send now.
     pub(super) async fn current(self: &Arc<Self>) -> Result<Token> {
-        let (answer, _) = self.ask(None);
-        answer.await
+        unbounded(self.ask(None).0).await
     }
 
     /// The token to send in place of one that was refused.
     pub(super) async fn in_place_of(self: &Arc<Self>, refused: &Token) -> Result<Token> {
-        let (answer, knows) = self.ask(Some(refused));
-        let token = answer.await?;
-        if knows || token.text != refused.text {
-            return Ok(token);
+        loop {
+            let (answer, knows) = self.ask(Some(refused));
+            let token = unbounded(answer).await?;
+            // Else it is the answer of a call that began before the refusal was known.
+            if knows || token.text != refused.text {
+                return Ok(token);
+            }
         }
-        // The answer of a call that began before the refusal was known.
-        self.ask(Some(refused)).0.await
+    }
+
+    /// A token was refused, and nobody needs another one at once: who does next tells the provider.
+    pub(super) fn refused(&self, token: &Token) {
+        self.state().refuse(token);
     }
 
     /// What will be the answer, and whether who gives it knows of the refusal.
     fn ask(self: &Arc<Self>, refused: Option<&Token>) -> (Shared<Answer>, bool) {
         let mut state = self.state();
+        if let Some(refused) = refused {
+            state.refuse(refused);
+        }
         if let Some((token, until)) = &state.known
             && Instant::now() < *until
-            && refused.is_none_or(|refused| refused.text != token.text)
         {
             return (ready(Ok(token.clone())).boxed().shared(), true);
         }
@@ -196,15 +234,16 @@ impl Tokens {
             let knows = asking.refused.as_ref() == refused;
             return (answer, knows);
         }
-        let answer = self.call(refused.cloned());
-        state.asking = answer.downgrade().map(|answer| Asking { refused: refused.cloned(), answer });
+        let told = state.refused.clone();
+        let answer = self.call(told.clone());
+        state.asking = answer.downgrade().map(|answer| Asking { refused: told, answer });
         (answer, true)
     }
 
-    fn call(self: &Arc<Self>, refused: Option<Token>) -> Shared<Answer> {
+    fn call(self: &Arc<Self>, told: Option<Token>) -> Shared<Answer> {
         let tokens = self.clone();
         let call = async move {
-            let asked = timeout(tokens.limit, tokens.provider.token(refused.as_ref())).await;
+            let asked = timeout(tokens.limit, tokens.provider.token(told.as_ref())).await;
             let mut state = tokens.state();
             state.asking = None;
             let token = match asked {
@@ -217,8 +256,7 @@ impl Tokens {
                     return Err(unavailable(message));
                 }
             };
-            let now = Instant::now();
-            state.known = Some((token.clone(), limits::after(now, token.valid_for.unwrap_or_default())));
+            state.given(&token, told.as_ref());
             Ok(token)
         };
         call.boxed().shared()

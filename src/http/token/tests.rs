@@ -99,6 +99,48 @@ async fn an_answer_from_before_the_refusal_is_not_the_last_word() {
     assert_eq!(*provider.asked.lock().unwrap(), [None, Some("old".to_owned())]);
 }
 
+/// Gives the old token to whoever doesn't say that it was refused.
+struct Stubborn;
+
+#[async_trait]
+impl TokenProvider for Stubborn {
+    async fn token(&self, refused: Option<&Token>) -> Said {
+        sleep(SECOND).await;
+        said(if refused.is_some() { "new" } else { "old" })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_is_not_sent_again_however_many_ask_in_between() {
+    let tokens = Tokens::new(Arc::new(Stubborn), 30 * SECOND);
+    let old = Token::new("old");
+    let others = async {
+        for _ in 0..3 {
+            tokens.current().await.unwrap();
+        }
+    };
+    // The others ask first each time, and know of no refusal.
+    let ((), token) = futures::future::join(others, tokens.in_place_of(&old)).await;
+    assert_eq!(token.unwrap().text, "new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_nobody_waits_for_is_told_by_who_asks_next() {
+    let (provider, tokens) = tokens([
+        Ok(Token::new("old").valid_for(1000 * SECOND)),
+        Err("away".into()),
+        said("new"),
+        said("newer"),
+    ]);
+    let old = tokens.current().await.unwrap();
+    tokens.refused(&old);
+    assert_eq!(*tokens.current().await.unwrap_err().kind(), ErrorKind::TokenUnavailable);
+    assert_eq!(tokens.current().await.unwrap().text, "new");
+    assert_eq!(tokens.current().await.unwrap().text, "newer");
+    let told = Some("old".to_owned());
+    assert_eq!(*provider.asked.lock().unwrap(), [None, told.clone(), told, None]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_gives_the_refused_token_again_is_asked_once() {
     let (provider, tokens) = tokens([said("old"), said("old")]);
