@@ -81,7 +81,8 @@ pub(crate) fn passes(error: &Error) -> bool {
     }
 }
 
-fn is_the_servers(problem: &Problem) -> bool {
+/// Whether it is the server that refuses, and not somebody before it, who knows nothing of what is there.
+pub(crate) fn is_the_servers(problem: &Problem) -> bool {
     problem.kind.starts_with("urn:sandbox-agent:error:")
 }
 

@@ -36,7 +36,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 /// A transfer's scratch folders are deleted in the background where it failed.
-async fn only(folder: &Path, expected: &[&str]) {
+pub(super) async fn only(folder: &Path, expected: &[&str]) {
     for _ in 0..1000 {
         if names(folder) == expected {
             return;

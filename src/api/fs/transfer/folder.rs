@@ -7,7 +7,7 @@ use tokio::fs::File;
 use super::scratch::{LONG, Scratch};
 use super::up::name;
 use super::{Tally, Transfer, Transferred, archive, local};
-use crate::api::fs::{Fs, FsEntryType, MAX_WRITE};
+use crate::api::fs::{Fs, FsEntryType, MAX_WRITE, is_missing};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Packs a folder, and says as what: two that are at work at once have two names.
@@ -36,7 +36,7 @@ impl Fs {
                 let message = format!("{path:?} is there already; delete it, or name another folder");
                 return Err(Error::invalid(message));
             }
-            Err(error) if error.problem().is_some() => {}
+            Err(error) if is_missing(&error) => {}
             Err(error) => return Err(error),
         }
         let packed = LocalScratch::in_temp()?;

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use crate::api::fs::types::{FsActionResponse, FsDeleteQuery};
-use crate::api::fs::{Fs, FsMoveRequest, operations};
+use crate::api::fs::{Fs, FsMoveRequest, is_missing, operations};
 use crate::api::operation::{Operation, Repeats};
 use crate::api::processes::{ProcessRunRequest, ProcessRunResponse};
-use crate::api::retry::Retry;
+use crate::api::retry::{Retry, is_the_servers};
 use crate::error::{Error, ErrorKind, Limit, Result};
 
 /// For what gives the same however often it is run.
@@ -101,17 +101,31 @@ impl Scratch {
     /// Moves a folder of this folder to an absolute place where nothing is, at once.
     pub(super) async fn move_folder_to(&self, name: &str, target: &str) -> Result<()> {
         let request = FsMoveRequest::new(self.file(name), target);
-        let mut retry = self.retry();
+        let (mut retry, mut in_doubt) = (self.retry(), false);
         loop {
             let Err(error) = self.fs.move_entry(&request).await else { return Ok(()) };
-            let Some(delay) = retry.failed(&error, Instant::now()) else { return Err(error) };
-            sleep(delay).await;
-            // Nobody else takes it away: where it is gone the answer alone was lost.
-            match self.fs.stat(&request.from).await {
-                Err(error) if error.problem().is_some() => return Ok(()),
-                Err(error) => return Err(error),
-                Ok(_) => {}
+            match retry.failed(&error, Instant::now()) {
+                Some(delay) => sleep(delay).await,
+                // One before it may have been done meanwhile, for which this one is refused.
+                None if in_doubt && error.problem().is_some_and(is_the_servers) => {
+                    return if self.is_moved(&request).await? { Ok(()) } else { Err(error) };
+                }
+                None => return Err(error),
             }
+            if self.is_moved(&request).await? {
+                return Ok(());
+            }
+            in_doubt = true;
+        }
+    }
+
+    /// Whether a folder of our own is where it was to go; an error where nobody knows where it is.
+    async fn is_moved(&self, request: &FsMoveRequest) -> Result<bool> {
+        match self.fs.stat(&request.from).await {
+            Ok(_) => Ok(false),
+            // Nobody else takes it away, but only its new place shows that it has got there.
+            Err(error) if is_missing(&error) => self.fs.stat(&request.to).await.map(|_| true),
+            Err(error) => Err(error),
         }
     }
 
@@ -154,7 +168,7 @@ async fn remove(fs: &Fs, path: &str) {
     let query = FsDeleteQuery { path: path.to_owned(), recursive: Some(true) };
     let Err(error) = fs.api.call(&DELETE_AGAIN, &[], &query, &()).await else { return };
     // What is gone is refused, too.
-    if error.problem().is_none() || fs.stat(path).await.is_ok() {
+    if !fs.stat(path).await.is_err_and(|error| is_missing(&error)) {
         tracing::warn!(path, %error, "a folder of a transfer stays in the sandbox");
     }
 }

@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::scratch::{SHORT, Scratch};
 use super::{Tally, Transfer, Transferred, local};
-use crate::api::fs::{Fs, FsEntryType};
+use crate::api::fs::{Fs, FsEntryType, is_missing};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Half of what the server takes at once.
@@ -61,12 +61,16 @@ impl Fs {
         total: Option<u64>,
         mut transfer: Transfer,
     ) -> Result<Transferred> {
-        if let Ok(stat) = self.stat(path).await
-            && stat.entry_type == FsEntryType::Directory
-        {
-            return Err(Error::invalid(format!("{path:?} is a folder in the sandbox; name a file")));
-        }
         let fs = self.patient();
+        match fs.stat(path).await {
+            Ok(stat) if stat.entry_type == FsEntryType::Directory => {
+                return Err(Error::invalid(format!("{path:?} is a folder in the sandbox; name a file")));
+            }
+            Ok(_) => {}
+            Err(error) if is_missing(&error) => {}
+            // What is not known to be no folder might be one, into which the file would go.
+            Err(error) => return Err(error),
+        }
         let scratch = Scratch::beside(&fs, path).await?;
         let mut tally = Tally::default();
         loop {
