@@ -9,7 +9,7 @@ use sandbox_agent_testkit::real::RealServer;
 use tempfile::tempdir;
 
 use super::front::{Act, Front};
-use super::transfer::only;
+use super::transfer::{content, only};
 use crate::server;
 
 /// The request line and the content have it.
@@ -125,4 +125,55 @@ async fn a_file_does_not_go_into_a_folder_that_was_not_seen() {
         assert_eq!(fs::read_dir(&to).unwrap().count(), 0, "{status}");
         only(at.path(), &["to"]).await;
     }
+}
+
+#[tokio::test]
+#[ignore = "needs the real server: cargo xtask test"]
+async fn a_part_that_is_copied_late_is_not_the_file() {
+    let (mut copies, mut moves) = (0, 0);
+    let (_server, sdk) = through(move |request| {
+        let run = |script| is(request, "POST /v1/processes/run", script);
+        let copying = count(&mut copies, run("exec dd"));
+        let moving = count(&mut moves, run("mv -f \\\"$1\\\""));
+        match (copying, moving) {
+            // The last of two parts.
+            (2, _) => Act::Keep(502),
+            (_, 1) => Act::PassBeforeKept(502),
+            _ => Act::Pass,
+        }
+    })
+    .await;
+    let at = tempdir().unwrap();
+    let (to, sent) = (at.path().join("to"), content(1024 * 1024 + 1));
+    sdk.fs().upload(&sent[..], text(&to), Transfer::new()).await.unwrap();
+    assert!(fs::read(&to).unwrap() == sent, "another file was moved to its place");
+    only(at.path(), &["to"]).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the real server: cargo xtask test"]
+async fn a_transfer_that_is_dropped_at_its_beginning_leaves_nothing() {
+    let (making, mut made) = tokio::sync::mpsc::unbounded_channel();
+    let (_server, sdk) = through(move |request| match request.starts_with("POST /v1/fs/mkdir") {
+        true => {
+            making.send(()).unwrap();
+            Act::PassSilently
+        }
+        false => Act::Pass,
+    })
+    .await;
+    let at = tempdir().unwrap();
+    let to = at.path().join("to");
+    let fs = sdk.fs();
+    let upload = fs.upload(&b"content"[..], text(&to), Transfer::new());
+    tokio::select! {
+        done = upload => panic!("{done:?}"),
+        () = async {
+            made.recv().await.unwrap();
+            while std::fs::read_dir(at.path()).unwrap().count() == 0 {
+                tokio::task::yield_now().await;
+            }
+        } => {}
+    }
+    only(at.path(), &[]).await;
 }

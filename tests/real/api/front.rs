@@ -11,10 +11,14 @@ use tokio::net::{TcpListener, TcpStream};
 pub(super) enum Act {
     /// The server's answer is passed on.
     Pass,
+    /// The server gets it, and there is no answer at all.
+    PassSilently,
     /// A page with this status, and the server gets nothing yet.
     Keep(u16),
     /// The server does first what was kept.
     PassBehindKept,
+    /// The server gets it, then what was kept; a page comes instead of an answer.
+    PassBeforeKept(u16),
 }
 
 type Decide = Box<dyn FnMut(&str) -> Act + Send>;
@@ -63,6 +67,16 @@ impl Shared {
             Act::PassBehindKept => {
                 self.pass_kept().await;
                 self.pass(&request, &mut client).await;
+            }
+            Act::PassBeforeKept(status) => {
+                self.done(&request).await;
+                self.pass_kept().await;
+                page(&mut client, status).await;
+            }
+            Act::PassSilently => {
+                self.done(&request).await;
+                // Until the client goes.
+                let _ = client.read(&mut [0]).await;
             }
             Act::Keep(status) => {
                 self.kept.lock().unwrap().push(request);

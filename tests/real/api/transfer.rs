@@ -17,7 +17,7 @@ use crate::server;
 const MIB: usize = 1024 * 1024;
 
 /// Bytes of which no part is like another.
-fn content(length: usize) -> Vec<u8> {
+pub(super) fn content(length: usize) -> Vec<u8> {
     (0..length as u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
 }
 

@@ -45,9 +45,12 @@ impl Scratch {
 
     async fn make(fs: &Fs, path: &str) -> Result<Self> {
         let query = super::super::at(path);
+        // From here on: dropped before it is answered it may be made all the same.
+        let mut scratch = Self { fs: fs.clone(), path: Some(path.to_owned()) };
         let made = fs.api.call(&operations::MKDIR, &[], &query, &()).await?;
         // Absolute, whatever the path was: programs are started elsewhere.
-        Ok(Self { fs: fs.clone(), path: Some(made.path) })
+        scratch.path = Some(made.path);
+        Ok(scratch)
     }
 
     pub(super) fn path(&self) -> &str {
@@ -94,7 +97,9 @@ impl Scratch {
     /// Moves a file of this folder to a place that `target` names from here, at once; one that is there is replaced.
     pub(super) async fn move_to(&self, name: &str, target: &str) -> Result<()> {
         // A rename of the system's, where the server's own move may delete first. Run again it finds it done.
-        let script = "mv -f \"$1\" \"$2\" || test ! -e \"$1\"";
+        // It does not go into a folder that came there meanwhile.
+        let script = r#"test -d "$2" && echo "$2 is a folder" >&2 && exit 1
+mv -f "$1" "$2" || test ! -e "$1""#;
         self.script(script, &[name, target], SHORT).await.map(drop)
     }
 
@@ -150,8 +155,12 @@ impl Scratch {
 
     /// The SHA-256 of a file in the sandbox, in hexadecimal.
     pub(super) async fn sha256(&self, path: &str) -> Result<String> {
-        // From its input: of a name that is not plain the program prints another line.
-        let printed = self.script("exec sha256sum < \"$1\"", &[path], LONG).await?;
+        self.printed_sha256("exec sha256sum < \"$1\"", &[path]).await
+    }
+
+    /// The one that a script prints, of its input: of a name that is not plain the program prints another line.
+    pub(super) async fn printed_sha256(&self, script: &str, args: &[&str]) -> Result<String> {
+        let printed = self.script(script, args, LONG).await?;
         Ok(printed.split_whitespace().next().unwrap_or_default().to_owned())
     }
 }

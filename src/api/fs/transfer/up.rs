@@ -15,6 +15,8 @@ const PART: usize = 1024 * 1024;
 /// Copies a part to its place, and deletes the one before, which nobody copies any more.
 const COPY: &str =
     r#"rm -f "part.$(($1 - 1))"; exec dd if="part.$1" of=whole bs="$2" seek="$1" conv=notrunc"#;
+/// Gives what was put together a name under which no late copy writes, and takes the parts from those that come.
+const READY: &str = r#"rm -f part.*; test -e ready || mv -f whole ready; exec sha256sum < ready"#;
 
 impl Fs {
     /// Writes all that a reader gives into a file in the sandbox, of any size, with 1 MiB of it in memory.
@@ -92,15 +94,15 @@ impl Fs {
             fs.write(&scratch.file("whole"), "").await?;
         }
         let done = tally.done();
-        let theirs = scratch.sha256(&scratch.file("whole")).await?;
+        let theirs = scratch.printed_sha256(READY, &[]).await?;
         if theirs != done.sha256 {
             let message = format!("{path:?} is another file in the sandbox than was sent: SHA-256 {theirs}");
             return Err(Error::new(ErrorKind::Protocol, message));
         }
         if let Some(mode) = transfer.mode {
-            scratch.run("chmod", &[&format!("{mode:o}"), "whole"], SHORT).await?;
+            scratch.run("chmod", &[&format!("{mode:o}"), "ready"], SHORT).await?;
         }
-        scratch.move_to("whole", &format!("../{}", name(path))).await?;
+        scratch.move_to("ready", &format!("../{}", name(path))).await?;
         scratch.remove().await;
         Ok(done)
     }
