@@ -155,7 +155,7 @@ impl Limits {
         /// seconds or as a date), it is not asked earlier.
         tries: usize,
         /// How long after its first try an idempotent call may be tried again. 60 s, as long as a server may be
-        /// away; no try begins after [`reconnect`](Self::reconnect) either.
+        /// away; one that is away for [`reconnect`](Self::reconnect) is not tried any more either.
         retry: Duration,
         /// The largest answer that is read into memory: a file, an image, the log of a process. 64 MiB: six times
         /// the log that the server keeps.
