@@ -76,7 +76,8 @@ impl Fs {
     /// It is there at once when all of it is. What is in it keeps its permissions, but those that would have a file run
     /// as somebody else. What the sandbox says is not trusted: a path that is absolute or leads out of the folder, a
     /// link that does, a device or a pipe is [`UnsafePath`](ErrorKind::UnsafePath), by name, and leaves nothing; the
-    /// [bounds](Transfer::most_bytes) hold for what is unpacked. Needs `tar` in the sandbox, and what
+    /// [bounds](Transfer::most_bytes) hold for what is unpacked, and of names before an entry 1 MiB is read: more is
+    /// [`TooLarge`](ErrorKind::TooLarge). Needs `tar` in the sandbox, and what
     /// [`download`](Self::download) needs. Bounded as that, and packing by 300 s.
     pub async fn download_dir(
         &self,
