@@ -121,9 +121,7 @@ impl Limits {
         connect: Duration,
         /// How long one call of a [token provider](crate::TokenProvider) may take. 30 s: longer than a busy
         /// identity provider, no longer than one try of a call. It is added to the bound of whatever needs the token,
-        /// for each time that one is needed: a short bound is the server's, and says nothing of the provider. Only
-        /// where an event stream, a download or a WebSocket is opened, [`heartbeat`](Self::heartbeat) or
-        /// [`call`](Self::call) is for both.
+        /// for each time that one is needed: a short bound is the server's, and says nothing of the provider.
         token: Duration,
         /// How long a request other than a prompt waits for its answer. 120 s, the server's own
         /// limit on a call: the first session of an agent may install it.
@@ -158,7 +156,7 @@ impl Limits {
         /// seconds or as a date), it is not asked earlier.
         tries: usize,
         /// How long after its first try an idempotent call may be tried again. 60 s, as long as a server may be
-        /// away; no try begins after [`reconnect`](Self::reconnect) either.
+        /// away; one that is away for [`reconnect`](Self::reconnect) is not tried any more either.
         retry: Duration,
         /// The largest answer that is read into memory: a file, an image, the log of a process. 64 MiB: six times
         /// the log that the server keeps.

@@ -16,7 +16,7 @@ use super::operation::Operation;
 use super::retry::tried;
 use crate::client::Guard;
 use crate::error::{Delivery, Error, ErrorKind, Limit, Result};
-use crate::http::{Http, NO_LIMIT, read_capped, within};
+use crate::http::{Http, NO_LIMIT, read_capped};
 use crate::limits::Limits;
 
 const JSON: &str = "application/json";
@@ -105,11 +105,7 @@ impl Api {
             let response = self.send(request.builder(&self.http), content).await?;
             read_capped(response, self.limits.answer_bytes).await
         };
-        let attempt = || async {
-            within(limit, answer()).await.unwrap_or_else(|_| Err(timed_out(operation.path, limit)))
-        };
-        // Bounded already, but for the time of a token provider, which has a limit of its own.
-        tried(operation, &self.limits, NO_LIMIT, attempt).await
+        tried(operation, &self.limits, limit, answer).await
     }
 
     /// The address of an operation with its arguments, for as many requests as it takes.

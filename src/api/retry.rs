@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::call::timed_out;
 use super::operation::{Operation, Repeats};
-use crate::error::{Error, ErrorKind, Result};
-use crate::http::Problem;
-use crate::limits::Limits;
+use crate::error::{Delivery, Error, ErrorKind, Result};
+use crate::http::{Problem, within};
+use crate::limits::{Limits, after};
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const MAX_DELAY: Duration = Duration::from_secs(10);
@@ -21,6 +21,12 @@ pub(crate) struct Retry {
     delays: ExponentialBackoff,
     /// No try begins after this.
     until: Instant,
+    /// When the try began that is under way, the pause before it aside.
+    began: Instant,
+    /// How long the server may be away.
+    away: Duration,
+    /// When it has to be back.
+    back_by: Instant,
 }
 
 impl Retry {
@@ -31,7 +37,8 @@ impl Retry {
             .with_jitter()
             .with_max_times(limits.tries.saturating_sub(1))
             .build();
-        Self { repeats, delays, until: crate::limits::after(now, limits.retry.min(limits.reconnect)) }
+        let (until, away) = (after(now, limits.retry), limits.reconnect);
+        Self { repeats, delays, until, began: now, away, back_by: after(now, away) }
     }
 
     /// How long to wait before the next try; `None` when the error is the outcome.
@@ -42,7 +49,11 @@ impl Retry {
             return None;
         }
         let delay = self.delays.next()?.max(error.retry_after().unwrap_or_default());
-        (crate::limits::after(now, delay) < self.until).then_some(delay)
+        if was_there(error) && now.duration_since(self.began) > MAX_DELAY {
+            self.back_by = after(now, self.away);
+        }
+        self.began = after(now, delay);
+        (self.began < self.until.min(self.back_by)).then_some(delay)
     }
 }
 
@@ -57,7 +68,7 @@ pub(crate) async fn tried<T, Q, B, R, A: Future<Output = Result<T>>>(
 ) -> Result<T> {
     let mut retry = Retry::new(operation.repeats, limits, Instant::now());
     loop {
-        let error = match timeout(limit, attempt()).await {
+        let error = match within(limit, attempt()).await {
             Ok(Ok(done)) => return Ok(done),
             Ok(Err(error)) => error,
             Err(_) => return Err(timed_out(operation.path, limit)),
@@ -66,6 +77,19 @@ pub(crate) async fn tried<T, Q, B, R, A: Future<Output = Result<T>>>(
         tracing::debug!(path = operation.path, ?delay, %error, "a call is tried again");
         sleep(delay).await;
     }
+}
+
+/// The limits of a call that is dear to lose, and can be made again: the count of tries doesn't end it, nor does that it
+/// broke off late.
+#[cfg(feature = "files")]
+pub(crate) fn patient(limits: &Limits) -> Limits {
+    limits.clone().tries(usize::MAX).retry(limits.transfer.max(limits.retry))
+}
+
+/// Whether the server was there until the try broke off. One that lasted no longer than the longest pause doesn't show it,
+/// and somebody else's answer is that of one who waited for it in vain.
+fn was_there(error: &Error) -> bool {
+    *error.kind() == ErrorKind::Unreachable && error.delivery() == Some(Delivery::Unknown)
 }
 
 /// Whether it may go well another time. What the server itself refuses, with a kind of its own, it
@@ -81,7 +105,8 @@ pub(crate) fn passes(error: &Error) -> bool {
     }
 }
 
-fn is_the_servers(problem: &Problem) -> bool {
+/// Whether it is the server that refuses, and not somebody before it, who knows nothing of what is there.
+pub(crate) fn is_the_servers(problem: &Problem) -> bool {
     problem.kind.starts_with("urn:sandbox-agent:error:")
 }
 

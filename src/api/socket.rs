@@ -4,7 +4,6 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use reqwest::{StatusCode, Upgraded, Version};
-use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -12,7 +11,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use super::call::{Api, timed_out};
 use super::operation::{Channel, Operation};
 use crate::error::{Error, ErrorKind, Result};
-use crate::http::{NO_LIMIT, transport};
+use crate::http::{NO_LIMIT, transport, within};
 
 /// A WebSocket to the server.
 pub(crate) type Socket = WebSocketStream<Upgraded>;
@@ -28,7 +27,7 @@ impl Api {
         arguments: &[&str],
     ) -> Result<Socket> {
         let limit = self.limits.call;
-        timeout(limit, self.upgrade(operation, arguments))
+        within(limit, self.upgrade(operation, arguments))
             .await
             .map_err(|_| timed_out(operation.path, limit))?
     }

@@ -88,7 +88,9 @@ impl Settings {
         let mut chosen = Vec::new();
         for what in [&MODE, &MODEL] {
             let category = self.by_category(what.name).and_then(|option| option.get("currentValue").cloned());
-            let found = of(self.state(what), what.current).or(category);
+            // What the state doesn't list was chosen by the option, which the state could not follow.
+            let beyond = category.clone().filter(|told| told.is_string() && !self.lists(what, told));
+            let found = beyond.or_else(|| of(self.state(what), what.current)).or(category);
             chosen.extend(found.map(|value| (what.name.to_owned(), value)));
         }
         let others = self
@@ -229,16 +231,22 @@ impl Settings {
     }
 
     fn choose(&mut self, what: &Way, value: &Value) {
+        let mut taken = false;
         if let Some(Value::Object(state)) = self.state_mut(what) {
             state.insert(what.current.to_owned(), value.clone());
+            taken = value.is_string();
         }
         let options = self.options.as_mut().and_then(Value::as_array_mut);
         let option = options.and_then(|all| all.iter_mut().find(|option| option["category"] == what.name));
-        if let Some(option) = option
-            && values(&option["options"]).iter().any(|listed| value == listed.as_str())
-            && let Value::Object(option) = option
-        {
-            option.insert("currentValue".to_owned(), value.clone());
+        let Some(option) = option else { return };
+        let listed = values(&option["options"]).iter().any(|listed| value == listed.as_str());
+        if let Value::Object(option) = option {
+            if listed {
+                option.insert("currentValue".to_owned(), value.clone());
+            } else if taken {
+                // What it had is chosen no more, and would be taken for what it tells.
+                option.remove("currentValue");
+            }
         }
     }
 
@@ -247,7 +255,7 @@ impl Settings {
         for what in [&MODE, &MODEL] {
             let told = self.by_category(what.name).and_then(|option| option.get("currentValue")).cloned();
             if let (Some(told), Some(state)) = (told, self.state_mut(what))
-                && ids(&state[what.available], what.id).iter().any(|listed| told == listed.as_str())
+                && lists(state, what, &told)
                 && let Value::Object(state) = state
             {
                 state.insert(what.current.to_owned(), told);
@@ -261,6 +269,11 @@ impl Settings {
 
     fn state(&self, what: &Way) -> &Option<Value> {
         if what.name == MODE.name { &self.modes } else { &self.models }
+    }
+
+    /// Whether the agent has it in its own way, where it has one.
+    fn lists(&self, what: &Way, value: &Value) -> bool {
+        self.state(what).as_ref().is_some_and(|state| lists(state, what, value))
     }
 
     fn options(&self) -> &[Value] {
@@ -348,6 +361,10 @@ fn ids(list: &Value, key: &str) -> Vec<String> {
     items.iter().filter_map(|item| item[key].as_str().map(str::to_owned)).collect()
 }
 
+fn lists(state: &Value, what: &Way, value: &Value) -> bool {
+    ids(&state[what.available], what.id).iter().any(|listed| value == listed.as_str())
+}
+
 /// The values of a select option, which may stand in groups.
 fn values(options: &Value) -> Vec<String> {
     let items = options.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -366,3 +383,6 @@ pub(crate) fn for_session(change: &Change, agent_session_id: &str) -> Value {
     params.insert("sessionId".to_owned(), json!(agent_session_id));
     Value::Object(params)
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,7 @@ impl Guests {
         let port = address.port();
         match &self.key {
             Some(key) if address.ip().is_unspecified() => {
-                format!("http://YOUR-MACHINE:{port}/#key={key}, by a name that others reach it by")
+                format!("http://127.0.0.1:{port}/#key={key}")
             }
             None => format!("http://{address}/"),
             Some(key) => format!("http://{address}/#key={key}"),

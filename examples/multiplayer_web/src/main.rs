@@ -41,6 +41,9 @@ async fn main() -> Result<()> {
     let guests = Guests::new(address);
     println!("{}", sandbox.about);
     println!("Open this in two browsers: {}", guests.invitation(address));
+    if address.ip().is_unspecified() {
+        println!("On other machines, put a name of this one in the place of 127.0.0.1.");
+    }
 
     let workspace = open(&sandbox, guests).await?;
     let served = serve(listener, address, &sandbox, workspace.clone()).await;

@@ -23,6 +23,8 @@ use types::{FsFolderQuery, FsPathQuery};
 
 use super::ByteStream;
 use super::call::{Api, Content, read};
+#[cfg(feature = "files")]
+use super::retry::is_the_servers;
 use crate::error::{Delivery, Error, ErrorKind, Result};
 
 pub(crate) mod operations {
@@ -136,6 +138,15 @@ impl Fs {
         let answer = self.api.exchange(limit, &operations::UPLOAD_BATCH, &[], &folder(path), content).await?;
         read(&operations::UPLOAD_BATCH, &answer)
     }
+}
+
+/// Whether the server itself says that nothing is at the path that it was asked about.
+#[cfg(feature = "files")]
+fn is_missing(error: &Error) -> bool {
+    // Of a call that it doesn't know it says the same with a 404.
+    error.problem().is_some_and(|problem| {
+        is_the_servers(problem) && problem.status == 400 && problem.code() == "invalid_request"
+    })
 }
 
 /// A body that the server takes; what is larger is refused before it is sent.

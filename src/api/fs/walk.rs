@@ -9,6 +9,7 @@ use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
 
 use super::{Fs, FsEntry, FsEntryType};
+use crate::api::retry::is_the_servers;
 use crate::error::Result;
 
 impl Fs {
@@ -66,7 +67,7 @@ impl Walk {
     async fn is_gone(&self, path: &str) -> bool {
         match self.fs.stat(path).await {
             Ok(stat) => stat.entry_type != FsEntryType::Directory,
-            Err(error) => error.problem().is_some(),
+            Err(error) => error.problem().is_some_and(is_the_servers),
         }
     }
 }

@@ -136,3 +136,67 @@ async fn a_try_that_is_not_answered_ends_within_its_time() {
     assert!(outcome.unwrap_err().is_timeout());
     assert_eq!((began.len(), begin.elapsed().as_secs()), (1, 4));
 }
+
+/// Tries of a call that is dear to lose: how long each lasts, and its end. How it ended, and when.
+#[cfg(feature = "files")]
+async fn dear(tries: Vec<(u64, Result<()>)>) -> (Result<(), ErrorKind>, Duration) {
+    let (begin, tries) = (Instant::now(), RefCell::new(VecDeque::from(tries)));
+    let limits = patient(&Limits::default());
+    let outcome = tried(&LOOK, &limits, limits.transfer, || {
+        let (lasts, outcome) = tries.borrow_mut().pop_front().unwrap();
+        async move {
+            sleep(Duration::from_secs(lasts)).await;
+            outcome
+        }
+    })
+    .await;
+    (outcome.map_err(|error| error.kind().clone()), begin.elapsed())
+}
+
+#[cfg(feature = "files")]
+fn broken() -> Error {
+    unreachable().with_delivery(crate::error::Delivery::Unknown)
+}
+
+#[cfg(feature = "files")]
+#[tokio::test(start_paused = true)]
+async fn what_breaks_late_is_sent_again_as_often_as_it_takes() {
+    for lasts in [31, 61, 110] {
+        let (outcome, _) = dear(vec![
+            (lasts, Err(broken())),
+            (lasts, Err(broken())),
+            (lasts, Err(broken())),
+            (lasts, Ok(())),
+        ])
+        .await;
+        assert_eq!(outcome, Ok(()), "{lasts}");
+    }
+    // The server is away from when it broke, and may be so for as long as at any other time.
+    let mut tries = vec![(110, Err(broken()))];
+    tries.extend(vec![(0, Err(unreachable())); 7]);
+    tries.push((0, Ok(())));
+    let (outcome, took) = dear(tries).await;
+    assert_eq!(outcome, Ok(()));
+    assert!(took > Duration::from_secs(120), "{took:?}");
+}
+
+#[cfg(feature = "files")]
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_away_too_long_ends_what_is_dear_too() {
+    let away = Limits::default().reconnect;
+    for error in [unreachable(), refused(502, "a proxy's page")] {
+        let (outcome, took) = dear(vec![(0, Err(error.clone())); 1000]).await;
+        assert_eq!(outcome, Err(error.kind().clone()));
+        assert!(took < away, "{took:?}");
+    }
+    // Who waits for somebody else to be there, or asks somebody who does, has not had it.
+    for error in [unreachable().with_delivery(crate::error::Delivery::NotSent), refused(504, "")] {
+        let (outcome, took) = dear(vec![(20, Err(error.clone())); 1000]).await;
+        assert_eq!(outcome, Err(error.kind().clone()));
+        assert!(took < away + Duration::from_secs(20), "{took:?}");
+    }
+    // What breaks late each time ends as well.
+    let (outcome, took) = dear(vec![(61, Err(broken())); 1000]).await;
+    assert_eq!(outcome, Err(ErrorKind::Unreachable));
+    assert!(took < Limits::default().transfer + Duration::from_secs(61), "{took:?}");
+}

@@ -3,9 +3,13 @@
 #[cfg(feature = "files")]
 mod cuts;
 mod desktop;
+#[cfg(feature = "files")]
+mod doubt;
 mod files;
 #[cfg(feature = "websocket")]
 mod flood;
+#[cfg(feature = "files")]
+mod front;
 #[cfg(feature = "files")]
 mod hostile;
 #[cfg(feature = "files")]

@@ -17,7 +17,7 @@ use crate::server;
 const MIB: usize = 1024 * 1024;
 
 /// Bytes of which no part is like another.
-fn content(length: usize) -> Vec<u8> {
+pub(super) fn content(length: usize) -> Vec<u8> {
     (0..length as u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
 }
 
@@ -36,7 +36,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 /// A transfer's scratch folders are deleted in the background where it failed.
-async fn only(folder: &Path, expected: &[&str]) {
+pub(super) async fn only(folder: &Path, expected: &[&str]) {
     for _ in 0..1000 {
         if names(folder) == expected {
             return;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use reqwest::{Client, Method, RequestBuilder, Url};
 use serde::de::DeserializeOwned;
 
-/// A client that connects for each request, as the SDK's own does.
+/// A client with no more than a base address.
 #[derive(Clone)]
 pub(crate) struct Bare {
     client: Client,
@@ -12,9 +12,18 @@ pub(crate) struct Bare {
 }
 
 impl Bare {
+    /// One that connects for each request, as the SDK's own does.
     pub(crate) fn new(base: &str) -> Result<Self> {
-        let client = Client::builder().pool_max_idle_per_host(0).build()?;
-        Ok(Self { client, base: base.trim_end_matches('/').to_owned() })
+        Ok(Self::of(Client::builder().pool_max_idle_per_host(0).build()?, base))
+    }
+
+    /// One that keeps its connections, as most programs have it.
+    pub(crate) fn pooled(base: &str) -> Result<Self> {
+        Ok(Self::of(Client::builder().build()?, base))
+    }
+
+    fn of(client: Client, base: &str) -> Self {
+        Self { client, base: base.trim_end_matches('/').to_owned() }
     }
 
     pub(crate) fn request(

@@ -17,6 +17,7 @@ const BAR: f64 = 1.1;
 pub(crate) struct Bench {
     pub(crate) sdk: SandboxAgent,
     pub(crate) bare: Bare,
+    pub(crate) pooled: Bare,
     /// The sandbox is this machine.
     pub(crate) folder: TempDir,
     runs: u32,
@@ -25,9 +26,10 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn connect(options: &Options) -> Result<Self> {
-        let (sdk, bare) = (SandboxAgent::connect(&options.url).await?, Bare::new(&options.url)?);
+        let sdk = SandboxAgent::connect(&options.url).await?;
+        let (bare, pooled) = (Bare::new(&options.url)?, Bare::pooled(&options.url)?);
         let folder = tempfile::tempdir()?;
-        Ok(Self { sdk, bare, folder, runs: options.runs, measures: Vec::new() })
+        Ok(Self { sdk, bare, pooled, folder, runs: options.runs, measures: Vec::new() })
     }
 
     pub(crate) async fn close(self) -> Result<Vec<Measure>> {
@@ -58,6 +60,30 @@ impl Bench {
         ours: impl AsyncFn() -> Result<T>,
         bare: impl AsyncFn() -> Result<T>,
     ) -> Result<()> {
+        let (ours, bare) = self.figures(name, before, ours, bare).await?;
+        self.measures.push(Measure::at_most(format!("{name}, µs"), ours, bare, BAR));
+        Ok(())
+    }
+
+    /// Measures a call beside one that is no fair baseline, to know what the difference costs.
+    pub(crate) async fn tell<T>(
+        &mut self,
+        name: &str,
+        ours: impl AsyncFn() -> Result<T>,
+        bare: impl AsyncFn() -> Result<T>,
+    ) -> Result<()> {
+        let (ours, bare) = self.figures(name, async || Ok(()), ours, bare).await?;
+        self.measures.push(Measure::told(format!("{name}, µs"), ours, bare));
+        Ok(())
+    }
+
+    async fn figures<T>(
+        &self,
+        name: &str,
+        before: impl AsyncFn() -> Result<()>,
+        ours: impl AsyncFn() -> Result<T>,
+        bare: impl AsyncFn() -> Result<T>,
+    ) -> Result<(f64, f64)> {
         let mut runs = Vec::new();
         // The first run warms all up.
         for run in 0..=self.runs {
@@ -79,8 +105,7 @@ impl Bench {
         }
         let (ours, bare) = middle(runs);
         eprintln!("{name}: {ours:.0} µs, bare {bare:.0} µs");
-        self.measures.push(Measure::at_most(format!("{name}, µs"), ours, bare, BAR));
-        Ok(())
+        Ok((ours, bare))
     }
 }
 

@@ -24,6 +24,9 @@ pub(crate) async fn measure(bench: &mut Bench) -> Result<()> {
     let (at, query) = (file.as_str(), [("path", file.as_str())]);
     let stat = async || bare.get::<FsStat>("/v1/fs/stat", &query).await;
     bench.compare("fs stat", async || Ok(fs.stat(at).await?), stat).await?;
+    let pooled = bench.pooled.clone();
+    let stat = async || pooled.get::<FsStat>("/v1/fs/stat", &query).await;
+    bench.tell("fs stat, beside a kept connection", async || Ok(fs.stat(at).await?), stat).await?;
 
     let entries = async || bare.get::<Vec<FsEntry>>("/v1/fs/entries", &[("path", &folder)]).await;
     bench.compare("fs entries, 100 of them", async || Ok(fs.entries(&folder).await?), entries).await?;

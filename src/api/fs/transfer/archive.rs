@@ -6,9 +6,13 @@ use std::path::{Path, PathBuf};
 
 use tar::{Archive, Builder, Entry, EntryType, Header};
 
+use ration::Rationed;
+
 use super::local;
 use super::paths::{Seen, refused};
 use crate::error::{Error, ErrorKind, Result};
+
+mod ration;
 
 /// What may be done with a file and by whom.
 const MODE: u32 = 0o777;
@@ -142,7 +146,7 @@ pub(super) fn unpack(archive: &Path, folder: &Path, bounds: Bounds) -> Result<()
 /// Refuses an archive of which anything leads out of its folder, or is no file, folder or link; `also` may refuse more.
 pub(super) fn look_at<R: io::Read>(
     archive: R,
-    mut also: impl FnMut(&Path, &Entry<'_, R>) -> Result<()>,
+    mut also: impl FnMut(&Path, &Entry<'_, Rationed<R>>) -> Result<()>,
 ) -> Result<()> {
     let mut seen = Seen::default();
     each(archive, |entry| {
@@ -159,11 +163,16 @@ pub(super) fn look_at<R: io::Read>(
     })
 }
 
-fn each<R: io::Read>(archive: R, mut visit: impl FnMut(&mut Entry<'_, R>) -> Result<()>) -> Result<()> {
-    let unread = |error| Error::new(ErrorKind::Io, "the archive can't be read").with_source(error);
+fn each<R: io::Read>(
+    archive: R,
+    mut visit: impl FnMut(&mut Entry<'_, Rationed<R>>) -> Result<()>,
+) -> Result<()> {
+    let (archive, ration) = Rationed::new(archive);
     let mut archive = Archive::new(archive);
-    for entry in archive.entries().map_err(unread)? {
-        visit(&mut entry.map_err(unread)?)?;
+    for entry in archive.entries().map_err(|error| ration.failed(error))? {
+        let mut entry = entry.map_err(|error| ration.failed(error))?;
+        ration.allow(entry.size());
+        visit(&mut entry)?;
     }
     Ok(())
 }

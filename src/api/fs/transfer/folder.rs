@@ -7,7 +7,7 @@ use tokio::fs::File;
 use super::scratch::{LONG, Scratch};
 use super::up::name;
 use super::{Tally, Transfer, Transferred, archive, local};
-use crate::api::fs::{Fs, FsEntryType, MAX_WRITE};
+use crate::api::fs::{Fs, FsEntryType, MAX_WRITE, is_missing};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Packs a folder, and says as what: two that are at work at once have two names.
@@ -36,7 +36,7 @@ impl Fs {
                 let message = format!("{path:?} is there already; delete it, or name another folder");
                 return Err(Error::invalid(message));
             }
-            Err(error) if error.problem().is_some() => {}
+            Err(error) if is_missing(&error) => {}
             Err(error) => return Err(error),
         }
         let packed = LocalScratch::in_temp()?;
@@ -76,7 +76,8 @@ impl Fs {
     /// It is there at once when all of it is. What is in it keeps its permissions, but those that would have a file run
     /// as somebody else. What the sandbox says is not trusted: a path that is absolute or leads out of the folder, a
     /// link that does, a device or a pipe is [`UnsafePath`](ErrorKind::UnsafePath), by name, and leaves nothing; the
-    /// [bounds](Transfer::most_bytes) hold for what is unpacked. Needs `tar` in the sandbox, and what
+    /// [bounds](Transfer::most_bytes) hold for what is unpacked, and of names before an entry 1 MiB is read: more is
+    /// [`TooLarge`](ErrorKind::TooLarge). Needs `tar` in the sandbox, and what
     /// [`download`](Self::download) needs. Bounded as that, and packing by 300 s.
     pub async fn download_dir(
         &self,

@@ -24,12 +24,14 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use super::Fs;
+use crate::api::retry::patient;
 use crate::error::{Delivery, Error, ErrorKind, Result};
 
 /// How a file or a folder is carried.
 ///
 /// A connection that breaks costs the part that was on its way: it is sent again, as often as it takes, while the server
-/// is away for less than [`Limits::reconnect`](crate::Limits::reconnect).
+/// is away for less than [`Limits::reconnect`](crate::Limits::reconnect), which counts from when the connection broke. No
+/// try of one part begins after [`Limits::transfer`](crate::Limits::transfer).
 ///
 /// ```
 /// use sandbox_agent_sdk::api::fs::Transfer;
@@ -163,7 +165,7 @@ impl Fs {
     /// tries doesn't end it, but the time that the server may be away.
     fn patient(&self) -> Self {
         let mut fs = self.clone();
-        fs.api.limits.tries = usize::MAX;
+        fs.api.limits = patient(&fs.api.limits);
         fs
     }
 }

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use crate::api::fs::types::{FsActionResponse, FsDeleteQuery};
-use crate::api::fs::{Fs, FsMoveRequest, operations};
+use crate::api::fs::{Fs, FsMoveRequest, is_missing, operations};
 use crate::api::operation::{Operation, Repeats};
 use crate::api::processes::{ProcessRunRequest, ProcessRunResponse};
-use crate::api::retry::Retry;
+use crate::api::retry::{Retry, is_the_servers};
 use crate::error::{Error, ErrorKind, Limit, Result};
 
 /// For what gives the same however often it is run.
@@ -45,9 +45,12 @@ impl Scratch {
 
     async fn make(fs: &Fs, path: &str) -> Result<Self> {
         let query = super::super::at(path);
+        // From here on: dropped before it is answered it may be made all the same.
+        let mut scratch = Self { fs: fs.clone(), path: Some(path.to_owned()) };
         let made = fs.api.call(&operations::MKDIR, &[], &query, &()).await?;
         // Absolute, whatever the path was: programs are started elsewhere.
-        Ok(Self { fs: fs.clone(), path: Some(made.path) })
+        scratch.path = Some(made.path);
+        Ok(scratch)
     }
 
     pub(super) fn path(&self) -> &str {
@@ -94,24 +97,40 @@ impl Scratch {
     /// Moves a file of this folder to a place that `target` names from here, at once; one that is there is replaced.
     pub(super) async fn move_to(&self, name: &str, target: &str) -> Result<()> {
         // A rename of the system's, where the server's own move may delete first. Run again it finds it done.
-        let script = "mv -f \"$1\" \"$2\" || test ! -e \"$1\"";
+        // It does not go into a folder that came there meanwhile.
+        let script = r#"test -d "$2" && echo "$2 is a folder" >&2 && exit 1
+mv -f "$1" "$2" || test ! -e "$1""#;
         self.script(script, &[name, target], SHORT).await.map(drop)
     }
 
     /// Moves a folder of this folder to an absolute place where nothing is, at once.
     pub(super) async fn move_folder_to(&self, name: &str, target: &str) -> Result<()> {
         let request = FsMoveRequest::new(self.file(name), target);
-        let mut retry = self.retry();
+        let (mut retry, mut in_doubt) = (self.retry(), false);
         loop {
             let Err(error) = self.fs.move_entry(&request).await else { return Ok(()) };
-            let Some(delay) = retry.failed(&error, Instant::now()) else { return Err(error) };
-            sleep(delay).await;
-            // Nobody else takes it away: where it is gone the answer alone was lost.
-            match self.fs.stat(&request.from).await {
-                Err(error) if error.problem().is_some() => return Ok(()),
-                Err(error) => return Err(error),
-                Ok(_) => {}
+            match retry.failed(&error, Instant::now()) {
+                Some(delay) => sleep(delay).await,
+                // One before it may have been done meanwhile, for which this one is refused.
+                None if in_doubt && error.problem().is_some_and(is_the_servers) => {
+                    return if self.is_moved(&request).await? { Ok(()) } else { Err(error) };
+                }
+                None => return Err(error),
             }
+            if self.is_moved(&request).await? {
+                return Ok(());
+            }
+            in_doubt = true;
+        }
+    }
+
+    /// Whether a folder of our own is where it was to go; an error where nobody knows where it is.
+    async fn is_moved(&self, request: &FsMoveRequest) -> Result<bool> {
+        match self.fs.stat(&request.from).await {
+            Ok(_) => Ok(false),
+            // Nobody else takes it away, but only its new place shows that it has got there.
+            Err(error) if is_missing(&error) => self.fs.stat(&request.to).await.map(|_| true),
+            Err(error) => Err(error),
         }
     }
 
@@ -136,8 +155,12 @@ impl Scratch {
 
     /// The SHA-256 of a file in the sandbox, in hexadecimal.
     pub(super) async fn sha256(&self, path: &str) -> Result<String> {
-        // From its input: of a name that is not plain the program prints another line.
-        let printed = self.script("exec sha256sum < \"$1\"", &[path], LONG).await?;
+        self.printed_sha256("exec sha256sum < \"$1\"", &[path]).await
+    }
+
+    /// The one that a script prints, of its input: of a name that is not plain the program prints another line.
+    pub(super) async fn printed_sha256(&self, script: &str, args: &[&str]) -> Result<String> {
+        let printed = self.script(script, args, LONG).await?;
         Ok(printed.split_whitespace().next().unwrap_or_default().to_owned())
     }
 }
@@ -154,7 +177,7 @@ async fn remove(fs: &Fs, path: &str) {
     let query = FsDeleteQuery { path: path.to_owned(), recursive: Some(true) };
     let Err(error) = fs.api.call(&DELETE_AGAIN, &[], &query, &()).await else { return };
     // What is gone is refused, too.
-    if error.problem().is_none() || fs.stat(path).await.is_ok() {
+    if !fs.stat(path).await.is_err_and(|error| is_missing(&error)) {
         tracing::warn!(path, %error, "a folder of a transfer stays in the sandbox");
     }
 }

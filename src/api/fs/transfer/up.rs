@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::scratch::{SHORT, Scratch};
 use super::{Tally, Transfer, Transferred, local};
-use crate::api::fs::{Fs, FsEntryType};
+use crate::api::fs::{Fs, FsEntryType, is_missing};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Half of what the server takes at once.
@@ -15,6 +15,8 @@ const PART: usize = 1024 * 1024;
 /// Copies a part to its place, and deletes the one before, which nobody copies any more.
 const COPY: &str =
     r#"rm -f "part.$(($1 - 1))"; exec dd if="part.$1" of=whole bs="$2" seek="$1" conv=notrunc"#;
+/// Gives what was put together a name under which no late copy writes, and takes the parts from those that come.
+const READY: &str = r#"rm -f part.*; test -e ready || mv -f whole ready; exec sha256sum < ready"#;
 
 impl Fs {
     /// Writes all that a reader gives into a file in the sandbox, of any size, with 1 MiB of it in memory.
@@ -61,12 +63,16 @@ impl Fs {
         total: Option<u64>,
         mut transfer: Transfer,
     ) -> Result<Transferred> {
-        if let Ok(stat) = self.stat(path).await
-            && stat.entry_type == FsEntryType::Directory
-        {
-            return Err(Error::invalid(format!("{path:?} is a folder in the sandbox; name a file")));
-        }
         let fs = self.patient();
+        match fs.stat(path).await {
+            Ok(stat) if stat.entry_type == FsEntryType::Directory => {
+                return Err(Error::invalid(format!("{path:?} is a folder in the sandbox; name a file")));
+            }
+            Ok(_) => {}
+            Err(error) if is_missing(&error) => {}
+            // What is not known to be no folder might be one, into which the file would go.
+            Err(error) => return Err(error),
+        }
         let scratch = Scratch::beside(&fs, path).await?;
         let mut tally = Tally::default();
         loop {
@@ -88,15 +94,15 @@ impl Fs {
             fs.write(&scratch.file("whole"), "").await?;
         }
         let done = tally.done();
-        let theirs = scratch.sha256(&scratch.file("whole")).await?;
+        let theirs = scratch.printed_sha256(READY, &[]).await?;
         if theirs != done.sha256 {
             let message = format!("{path:?} is another file in the sandbox than was sent: SHA-256 {theirs}");
             return Err(Error::new(ErrorKind::Protocol, message));
         }
         if let Some(mode) = transfer.mode {
-            scratch.run("chmod", &[&format!("{mode:o}"), "whole"], SHORT).await?;
+            scratch.run("chmod", &[&format!("{mode:o}"), "ready"], SHORT).await?;
         }
-        scratch.move_to("whole", &format!("../{}", name(path))).await?;
+        scratch.move_to("ready", &format!("../{}", name(path))).await?;
         scratch.remove().await;
         Ok(done)
     }

@@ -151,3 +151,54 @@ fn a_local_folder_with_a_way_out_is_not_packed() {
     let error = pack(from.path(), &archive, BOUNDS).unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::UnsafePath { path: "out".into() });
 }
+
+/// An archive with something of this kind and length before its only file, as a long name is.
+fn with_head(kind: EntryType, length: usize) -> TempDir {
+    let folder = archive(&[]);
+    let mut builder = Builder::new(File::create(folder.path().join("a.tar")).unwrap());
+    let mut append = |kind, name: &str, content: &[u8]| {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(0o644);
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_size(content.len() as u64);
+        header.set_cksum();
+        builder.append(&header, content).unwrap();
+    };
+    append(EntryType::Regular, "before", &[7; 700]);
+    append(kind, "head", &vec![b'n'; length]);
+    append(EntryType::Regular, "file", b"x");
+    builder.finish().unwrap();
+    folder
+}
+
+#[test]
+fn a_head_that_would_fill_the_memory_is_not_read() {
+    for kind in [EntryType::GNULongName, EntryType::GNULongLink, EntryType::XHeader] {
+        let from = with_head(kind, 2 * 1024 * 1024);
+        let to = tempdir().unwrap();
+        let error = unpack(&from.path().join("a.tar"), to.path(), BOUNDS).unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::TooLarge { limit: 1024 * 1024 }, "{kind:?}");
+        assert!(error.to_string().contains("1048576 bytes"), "{kind:?}");
+        assert_eq!(fs::read_dir(to.path()).unwrap().count(), 0);
+    }
+    let from = with_head(EntryType::GNULongLink, 64 * 1024);
+    unpack(&from.path().join("a.tar"), tempdir().unwrap().path(), BOUNDS).unwrap();
+}
+
+#[test]
+fn what_is_in_a_file_is_no_head() {
+    let from = tempdir().unwrap();
+    let (content, archive) = (vec![7; 3 * 1024 * 1024 + 1], from.path().join("a.tar"));
+    let mut builder = Builder::new(File::create(&archive).unwrap());
+    for name in ["one", "two"] {
+        let mut header = Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(content.len() as u64);
+        builder.append_data(&mut header, name, &content[..]).unwrap();
+    }
+    builder.finish().unwrap();
+    let to = tempdir().unwrap();
+    unpack(&archive, to.path(), Bounds { bytes: 7 * 1024 * 1024, entries: 2 }).unwrap();
+    assert!(fs::read(to.path().join("two")).unwrap() == content);
+}
