@@ -1,5 +1,7 @@
 //! Ports in the sandbox. The real server's sandbox is this machine, so that the services are the tests' own.
 
+mod relays;
+
 use std::net::Ipv4Addr;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;

@@ -22,10 +22,12 @@ const carry = (target) => {
     let [left, input, waiting] = [0, Buffer.alloc(0), 0];
     // How much the client takes, and what went each way, as the frames count it.
     let [credit, sent, came] = [window, 0, 0];
-    let [clientEnded, shut, targetEnded, gone] = [false, false, false, false];
+    let [clientEnded, shut, targetEnded, deaf, gone] = [false, false, false, false, false];
+    // Why the target's connection broke, where writing to it was told: reading is then told of an end.
+    let lost;
     let heard = Date.now();
 
-    const isOver = () => targetEnded && shut && !gone && ((gone = true), leave());
+    const isOver = () => targetEnded && (shut || deaf) && !gone && ((gone = true), leave());
     const shutWhenTaken = () => {
         if (clientEnded && !shut && waiting === 0) {
             shut = true;
@@ -46,10 +48,29 @@ const carry = (target) => {
     };
     target.on('readable', take);
     target.on('end', () => {
+        if (gone) return;
+        if (lost) {
+            gone = true;
+            return fail(`broken ${lost}`);
+        }
         targetEnded = true;
         tellClient('e', sent);
         isOver();
     });
+    // A connection that fails at writing would be given up with what was not read of it. But a target that ended and
+    // reads no more has said all of its answer.
+    for (const name of ['_write', '_writev']) {
+        const write = target[name];
+        target[name] = (...args) => {
+            const done = args.pop();
+            write.call(target, ...args, (error) => {
+                if (error) deaf = true;
+                if (error && error.code !== 'EPIPE') lost = lost || error.code || error.message;
+                done();
+                isOver();
+            });
+        };
+    }
     target.on('error', (error) => {
         if (gone) return;
         gone = true;
@@ -78,7 +99,8 @@ const carry = (target) => {
             input = input.subarray(5);
             if (kind === 'd') left = count;
             else if (kind === 'a') {
-                credit = window - ((sent - count) >>> 0);
+                // One that was said again comes late, and takes nothing back.
+                credit = Math.max(credit, window - ((sent - count) >>> 0));
                 take();
             } else if (kind === 'e') {
                 if (came !== count) return fail(`broken ${came} bytes came of ${count}`);

@@ -1,6 +1,6 @@
 use strict;
 use warnings;
-use Errno qw(EAGAIN EINTR EWOULDBLOCK);
+use Errno qw(EAGAIN EINTR EPIPE EWOULDBLOCK);
 use Fcntl;
 use Socket qw(:DEFAULT IPPROTO_TCP TCP_NODELAY);
 
@@ -46,6 +46,8 @@ my ($input, $left, $waiting) = ('', 0, '');
 # How much the client takes, and what went each way, as the frames count it.
 my ($credit, $sent, $came) = ($window, 0, 0);
 my ($client_ended, $shut, $target_ended, $deaf) = (0, 0, 0, 0);
+# Why the target's connection broke, where writing to it was told: reading is then told of an end.
+my $lost;
 my $heard = time;
 while (1) {
     my ($reads, $writes) = ('', '');
@@ -74,7 +76,11 @@ while (1) {
             last if length $input < 5;
             my ($kind, $count) = unpack('aN', substr($input, 0, 5, ''));
             if    ($kind eq 'd') { $left = $count }
-            elsif ($kind eq 'a') { $credit = $window - (($sent - $count) & 0xffffffff) }
+            elsif ($kind eq 'a') {
+                # One that was said again comes late, and takes nothing back.
+                my $now = $window - (($sent - $count) & 0xffffffff);
+                $credit = $now if $now > $credit;
+            }
             elsif ($kind eq 'e') {
                 fail("broken $came bytes came of $count") if $came != $count;
                 $client_ended = 1;
@@ -89,6 +95,8 @@ while (1) {
             tell_client('a', $wrote) if $wrote;
         }
         elsif ($! != EAGAIN && $! != EWOULDBLOCK && $! != EINTR) {
+            # A target that ended and reads no more has said all of its answer.
+            $lost = "$!" if $! != EPIPE;
             $deaf = 1;
             tell_client('a', length $waiting);
             $waiting = '';
@@ -107,6 +115,9 @@ while (1) {
             $credit -= $got;
             $sent = ($sent + $got) & 0xffffffff;
             tell_client('d', $got, $data);
+        }
+        elsif (defined $lost) {
+            fail("broken $lost");
         }
         else {
             $target_ended = 1;

@@ -39,6 +39,8 @@ data_in, left, waiting = bytearray(), 0, bytearray()
 # How much the client takes, and what went each way, as the frames count it.
 credit, sent, came = window, 0, 0
 client_ended = shut = target_ended = deaf = False
+# Why the target's connection broke, where writing to it was told: reading is then told of an end.
+lost = None
 heard = time.monotonic()
 while True:
     reads = [0] if target_ended or credit <= 0 else [0, target]
@@ -69,7 +71,8 @@ while True:
             if kind == b"d":
                 left = count
             elif kind == b"a":
-                credit = window - ((sent - count) & 0xFFFFFFFF)
+                # One that was said again comes late, and takes nothing back.
+                credit = max(credit, window - ((sent - count) & 0xFFFFFFFF))
             elif kind == b"e":
                 if came != count:
                     fail("broken %d bytes came of %d" % (came, count))
@@ -83,7 +86,10 @@ while True:
             tell_client(b"a", wrote)
         except (BlockingIOError, InterruptedError):
             pass
-        except OSError:
+        except OSError as error:
+            # A target that ended and reads no more has said all of its answer.
+            if not isinstance(error, BrokenPipeError):
+                lost = error
             deaf = True
             tell_client(b"a", len(waiting))
             waiting.clear()
@@ -104,6 +110,8 @@ while True:
             credit -= len(got)
             sent = (sent + len(got)) & 0xFFFFFFFF
             tell_client(b"d", len(got), got)
+        elif lost:
+            fail("broken %s" % lost)
         else:
             target_ended = True
             tell_client(b"e", sent)
