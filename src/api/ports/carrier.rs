@@ -6,16 +6,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, split};
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::flow::Flow;
 use super::frames::{Frame, HEAD, Word};
-use super::relay::{Output, SILENCE};
+use super::input::Input;
+use super::relay::{BEAT, Output};
 use crate::api::processes::{Owned, Processes};
-use crate::api::retry::passes;
-use crate::error::{Delivery, Error, ErrorKind, Result};
-use crate::sse::Reconnect;
+use crate::error::{Error, ErrorKind, Result};
 
 /// How long what was written before a stream was dropped gets to arrive: as long as a busy service takes.
 const LINGER: Duration = Duration::from_secs(5);
@@ -41,7 +40,7 @@ impl Carrier {
         {
             let flow = Flow::new(window);
             let (reads, writes) = split(app);
-            let input = Input { processes: &processes, id: owned.id(), most: most_input };
+            let input = Input { processes: &processes, relay: &owned, most: most_input };
             // Both live until the outcome is known: it is to be there before the application sees the end.
             let mut down = pin!(down(&mut output, writes, &flow));
             let mut up = pin!(up(input, reads, &flow));
@@ -96,7 +95,8 @@ async fn down(output: &mut Output, mut app: WriteHalf<DuplexStream>, flow: &Flow
 async fn up(input: Input<'_>, mut app: ReadHalf<DuplexStream>, flow: &Flow) -> Result<Infallible> {
     let mut buffer = vec![0; input.most - 2 * HEAD];
     let (mut count, mut ended) = (0_u32, false);
-    let mut beat = interval(SILENCE / 4);
+    let mut beat = interval(BEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut words = Vec::with_capacity(input.most);
     loop {
         // A window fits into four bytes, and these into what the machine counts with.
@@ -130,43 +130,6 @@ async fn up(input: Input<'_>, mut app: ReadHalf<DuplexStream>, flow: &Flow) -> R
         words.clear();
         if ended {
             flow.end();
-        }
-    }
-}
-
-/// The input of a relay.
-struct Input<'a> {
-    processes: &'a Processes,
-    id: &'a str,
-    most: usize,
-}
-
-impl Input<'_> {
-    /// Writes all of it. What may have arrived is not written again, unless it `repeats`: then it is so short that
-    /// the relay gets all of it or nothing.
-    async fn write(&self, words: &[u8], repeats: bool) -> Result<()> {
-        let mut reconnect = Reconnect::new(self.processes.api.limits.reconnect);
-        loop {
-            let error = match self.processes.input(self.id, words).await {
-                Ok(written) if written == words.len() as u64 => return Ok(()),
-                Ok(written) => {
-                    let message = format!("the relay in the sandbox took {written} bytes of {}", words.len());
-                    return Err(Error::new(ErrorKind::ConnectionBroken, message));
-                }
-                Err(error) => error,
-            };
-            if error.problem().is_some_and(|problem| matches!(problem.code(), "conflict" | "not_found")) {
-                // The relay has ended. What it wrote says whether it should have.
-                return std::future::pending().await;
-            }
-            let again = passes(&error) && (repeats || error.delivery() == Some(Delivery::NotSent));
-            match reconnect.failed(Instant::now()).filter(|_| again) {
-                Some(delay) => sleep(delay).await,
-                None => {
-                    let message = "what was written did not reach the relay in the sandbox, or may not have";
-                    return Err(Error::new(ErrorKind::ConnectionBroken, message).with_source(error));
-                }
-            }
         }
     }
 }

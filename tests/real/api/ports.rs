@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use sandbox_agent_sdk::api::ports::{PortForward, PortStream};
-use sandbox_agent_sdk::api::processes::{ProcessCreateRequest, ProcessLogsQuery, ProcessOwner, Processes};
-use sandbox_agent_sdk::{ErrorKind, SandboxAgent};
-use sandbox_agent_testkit::proxy::{Policy, Proxy};
+use sandbox_agent_sdk::api::processes::{
+    ExecRequest, ProcessCreateRequest, ProcessLogsQuery, ProcessOwner, Processes,
+};
+use sandbox_agent_sdk::{ErrorKind, Limits, SandboxAgent};
+use sandbox_agent_testkit::proxy::{Policy, Proxy, Way};
 use sandbox_agent_testkit::real::{RealServer, RealServerOptions};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -336,7 +338,7 @@ async fn what_the_server_dropped_breaks_the_connection() {
     let server = crate::server().await;
     let proxy = Proxy::start(server.address()).await.unwrap();
     let sdk = SandboxAgent::connect(proxy.url()).await.unwrap();
-    let processes = sdk.processes();
+    let processes = builder(&server).connect().await.unwrap().processes();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let (ports, port) = (sdk.ports(), listener.local_addr().unwrap().port());
     drop(ports.connect(port).await.unwrap());
@@ -348,23 +350,26 @@ async fn what_the_server_dropped_breaks_the_connection() {
     processes.set_config(&config).await.unwrap();
     let mut stream = ports.connect(port).await.unwrap();
     let (mut socket, _) = listener.accept().await.unwrap();
+    socket.write_all(&bytes(LARGE, 1)[..1000]).await.unwrap();
+    timeout(PATIENCE, stream.read_exact(&mut [0; 1000])).await.unwrap().unwrap();
+    // While nothing gets through, more comes than is kept.
+    proxy.stall_all();
     tokio::spawn(async move {
-        let _ = socket.write_all(&bytes(LARGE, 1)).await;
+        let _ = socket.write_all(&bytes(LARGE, 1)[1000..]).await;
         std::future::pending::<()>().await;
     });
-    // While nobody reads, more comes than is kept, and then what is on its way is lost.
     let relay = processes.list(None).await.unwrap().remove(0);
     let newest = async || {
         let logs = processes.logs(&relay.id, &ProcessLogsQuery::new().tail(1_u64)).await.unwrap();
         logs.entries.last().map_or(0, |entry| entry.sequence)
     };
-    while newest().await < 100 {}
+    while newest().await < 20 {}
     proxy.cut_all();
     let mut came = Vec::new();
     let error = timeout(PATIENCE, stream.read_to_end(&mut came)).await.unwrap().unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     assert_eq!(*stream.failure().unwrap().kind(), ErrorKind::ConnectionBroken, "{error}");
-    assert_eq!(came, bytes(LARGE, 1)[..came.len()], "what came before is right");
+    assert_eq!(came, bytes(LARGE, 1)[1000..1000 + came.len()], "what came before is right");
     nothing_is_left(&processes).await;
 }
 
@@ -449,4 +454,159 @@ async fn a_relay_is_ended_also_when_the_first_try_does_not_arrive() {
     });
     drop(stream);
     nothing_is_left(&sdk.processes()).await;
+}
+
+/// Through a proxy, whose requests to start a process are answered seconds after it was started.
+async fn answered_late() -> (RealServer, Proxy, SandboxAgent, Processes) {
+    let (server, direct) = connected().await;
+    let proxy = Proxy::start(server.address()).await.unwrap();
+    let sdk = SandboxAgent::connect(proxy.url()).await.unwrap();
+    proxy.policy(|line| {
+        if line.starts_with("POST /v1/processes ") { Policy::pass().slow(300) } else { Policy::pass() }
+    });
+    (server, proxy, sdk, direct.processes())
+}
+
+async fn one_is_there(processes: &Processes) {
+    while processes.list(None).await.unwrap().is_empty() {
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the real server: cargo xtask test"]
+async fn a_call_that_is_dropped_before_its_answer_leaves_nothing() {
+    let (_server, _proxy, sdk, processes) = answered_late().await;
+    let (ports, port, sdks) = (sdk.ports(), echo().await, sdk.processes());
+    tokio::select! {
+        opened = ports.connect(port) => panic!("{opened:?}"),
+        () = one_is_there(&processes) => {}
+    }
+    nothing_is_left(&processes).await;
+    tokio::select! {
+        done = sdks.exec(ExecRequest::new("sleep").arg("1000")) => panic!("{done:?}"),
+        () = one_is_there(&processes) => {}
+    }
+    nothing_is_left(&processes).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the real server: cargo xtask test"]
+async fn close_waits_also_for_a_connection_that_is_only_being_made() {
+    let (_server, _proxy, sdk, processes) = answered_late().await;
+    let forward = sdk.ports().forward(echo().await).await.unwrap();
+    let _local = TcpStream::connect(forward.address()).await.unwrap();
+    one_is_there(&processes).await;
+    timeout(PATIENCE, forward.close()).await.unwrap();
+    assert_eq!(processes.list(None).await.unwrap(), []);
+}
+
+#[tokio::test]
+#[ignore = "needs the real server: cargo xtask test"]
+async fn a_beat_that_is_not_answered_is_no_end() {
+    let server = crate::server().await;
+    let proxy = Proxy::start(server.address()).await.unwrap();
+    let limits = Limits::default().call(Duration::from_secs(2));
+    let sdk = SandboxAgent::builder(proxy.url()).limits(limits).connect().await.unwrap();
+    let inputs = Arc::<std::sync::atomic::AtomicUsize>::default();
+    let count = inputs.clone();
+    proxy.policy(move |line| {
+        let is_first =
+            line.contains("/input") && count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+        if is_first { Policy::pass().lose(Way::Down) } else { Policy::pass() }
+    });
+    let stream = sdk.ports().connect(echo().await).await.unwrap();
+    let again = async {
+        while inputs.load(std::sync::atomic::Ordering::Relaxed) < 2 && stream.failure().is_none() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, again).await.unwrap();
+    assert_eq!(stream.failure().map(ToString::to_string), None);
+    is_same_there_and_back(stream, &bytes(70_000, 17)).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the real server: cargo xtask test"]
+async fn what_is_written_never_gets_to_another_process() {
+    let mut server = crate::server().await;
+    let proxy = Proxy::start(server.address()).await.unwrap();
+    let sdk = SandboxAgent::connect(proxy.url()).await.unwrap();
+    let mut stream = sdk.ports().connect(echo().await).await.unwrap();
+    let relay = sdk.processes().list(None).await.unwrap().remove(0);
+    proxy.stop_listening().await;
+    server.restart().await.unwrap();
+    stream.write_all(b"for nobody else").await.unwrap();
+    let direct = builder(&server).connect().await.unwrap().processes();
+    let other = direct.create(&ProcessCreateRequest::new("cat").interactive(true)).await.unwrap();
+    assert_eq!(other.id, relay.id, "ids begin anew");
+    // The output's reader is not to notice first.
+    let (asked, seen) =
+        (Arc::new(tokio::sync::Notify::new()), Arc::<std::sync::atomic::AtomicBool>::default());
+    let (tell, open) = (asked.clone(), seen.clone());
+    proxy.policy(move |line| {
+        let is_log = line.contains("/logs");
+        if !is_log {
+            tell.notify_one();
+        }
+        if is_log && !open.load(std::sync::atomic::Ordering::Relaxed) {
+            Policy::refuse()
+        } else {
+            Policy::pass()
+        }
+    });
+    proxy.listen_again().await.unwrap();
+    timeout(PATIENCE, asked.notified()).await.unwrap();
+    // Time for what would be written then: more calls than it takes.
+    for _ in 0..20 {
+        direct.get(&other.id).await.unwrap();
+        sleep(Duration::from_millis(20)).await;
+    }
+    seen.store(true, std::sync::atomic::Ordering::Relaxed);
+    timeout(PATIENCE, stream.read_u8()).await.unwrap().unwrap_err();
+    assert_eq!(*stream.failure().unwrap().kind(), ErrorKind::ProcessGone);
+    direct.input(&other.id, b"end").await.unwrap();
+    let heard = async || {
+        let entries = direct.logs(&other.id, &ProcessLogsQuery::new()).await.unwrap().entries;
+        entries.iter().flat_map(|entry| entry.bytes().unwrap()).collect::<Vec<_>>()
+    };
+    let all = async { while !heard().await.ends_with(b"end") {} };
+    timeout(PATIENCE, all).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&heard().await), "end");
+}
+
+#[tokio::test]
+#[ignore = "needs the real server: cargo xtask test"]
+async fn an_interpreter_that_does_not_work_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    for program in ["sh", "python3"] {
+        symlink(path_of(program), folder.path().join(program)).unwrap();
+    }
+    // A Perl without its modules says so, and fails.
+    symlink(path_of("false"), folder.path().join("perl")).unwrap();
+    let server = RealServer::start(RealServerOptions::new().env("PATH", folder.path().to_str().unwrap()))
+        .await
+        .unwrap();
+    let sdk = builder(&server).connect().await.unwrap();
+    is_same_there_and_back(sdk.ports().connect(echo().await).await.unwrap(), b"hello").await;
+}
+
+#[tokio::test]
+#[ignore = "needs the real server: cargo xtask test"]
+async fn the_sandboxs_settings_of_an_interpreter_are_not_its_relays() {
+    for (program, name, setting) in [
+        ("perl", "PERL5OPT", "-MNo::Such"),
+        ("perl", "PERL_UNICODE", "SDA"),
+        ("node", "NODE_OPTIONS", "--no-such"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        for program in ["sh", program] {
+            symlink(path_of(program), folder.path().join(program)).unwrap();
+        }
+        let options =
+            RealServerOptions::new().env("PATH", folder.path().to_str().unwrap()).env(name, setting);
+        let server = RealServer::start(options).await.unwrap();
+        let sdk = builder(&server).connect().await.unwrap();
+        is_same_there_and_back(sdk.ports().connect(echo().await).await.unwrap(), &bytes(70_000, 19)).await;
+    }
 }

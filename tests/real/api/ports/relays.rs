@@ -50,7 +50,8 @@ impl Relay {
     /// The next frame: its letter, its number and its data.
     async fn hears(&mut self) -> (u8, u32, Vec<u8>) {
         let reading = async {
-            let (kind, number) = (self.output.read_u8().await.unwrap(), self.output.read_u32().await.unwrap());
+            let (kind, number) =
+                (self.output.read_u8().await.unwrap(), self.output.read_u32().await.unwrap());
             let mut data = vec![0; if matches!(kind, b'd' | b'x') { number as usize } else { 0 }];
             self.output.read_exact(&mut data).await.unwrap();
             (kind, number, data)
