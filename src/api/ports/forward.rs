@@ -165,6 +165,8 @@ impl Forwarding {
                 self.shared.failed(error.clone());
             }
             if !is_whole || stream.failure().is_some() {
+                // Neither side is to take what it got for whole.
+                stream.abort();
                 reset(&local);
             }
             drop((local, stream));

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 use crate::api::processes::{Owned, Processes};
 use crate::api::retry::passes;
 use crate::error::{Delivery, Error, ErrorKind, Result};
+use crate::http::Problem;
 use crate::sse::Reconnect;
 
 /// The input of a relay.
@@ -31,7 +32,7 @@ impl Input<'_> {
                 }
                 Err(error) => error,
             };
-            if error.problem().is_some_and(|problem| matches!(problem.code(), "conflict" | "not_found")) {
+            if error.problem().is_some_and(has_ended) {
                 return pending().await;
             }
             let harmless = repeats || error.delivery() == Some(Delivery::NotSent);
@@ -40,6 +41,15 @@ impl Input<'_> {
             }
             self.wait(&mut reconnect, error).await?;
         }
+    }
+
+    /// Writes this if the relay is there, and says whether it was.
+    pub(super) async fn write_once(&self, words: &[u8]) -> Result<bool> {
+        let is_there = self.relay.is_there().await?;
+        if is_there {
+            self.processes.input(self.relay.id(), words).await?;
+        }
+        Ok(is_there)
     }
 
     /// Waits until the server is there again, and has this relay: in a server that was restarted its id may be
@@ -61,6 +71,15 @@ impl Input<'_> {
 /// A call that was not answered in its time says no more than a connection that broke.
 fn may_pass(error: &Error) -> bool {
     passes(error) || error.is_timeout()
+}
+
+/// Whether the relay does not read any more. While it is about to end, the server has its pipe's error.
+fn has_ended(problem: &Problem) -> bool {
+    match problem.code() {
+        "conflict" | "not_found" => true,
+        "stream_error" => problem.detail.as_deref().is_some_and(|why| why.contains("(os error 32)")),
+        _ => false,
+    }
 }
 
 fn lost(error: Error) -> Error {

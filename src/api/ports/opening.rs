@@ -7,13 +7,14 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::carrier::Carrier;
+use super::flow::Flow;
 use super::relay::Output;
 use super::{Bounds, PortStream};
 use crate::api::call::timed_out;
 use crate::api::processes::{Owned, Processes};
 use crate::error::Result;
 
-/// What an application reads and writes ahead of the connection, each way.
+/// What an application writes ahead of the connection.
 const BUFFER: usize = 64 * 1024;
 
 #[derive(Debug)]
@@ -36,9 +37,23 @@ impl Opening {
     /// The open connection, and what has to run for it.
     pub(super) fn carry(self) -> (PortStream, Carrier) {
         let Self { processes, owned, output, port, bounds: Bounds { window, most_input } } = self;
-        let (ours, app) = duplex(BUFFER);
+        let flow = Arc::new(Flow::new(window));
+        // No more than 1 MiB.
+        let (read, reads) = duplex(window as usize);
+        let (written, writes) = duplex(BUFFER);
         let (failed, dropped) = (Arc::<OnceLock<_>>::default(), CancellationToken::new());
-        let stream = PortStream::new(port, ours, failed.clone(), dropped.clone().drop_guard());
-        (stream, Carrier { processes, owned, output, app, failed, dropped, window, most_input })
+        let aborted = CancellationToken::new();
+        let stream = PortStream {
+            port,
+            read,
+            written,
+            flow: flow.clone(),
+            failed: failed.clone(),
+            aborted: aborted.clone(),
+            _dropped: dropped.clone().drop_guard(),
+        };
+        let carrier =
+            Carrier { processes, owned, output, reads, writes, flow, failed, dropped, aborted, most_input };
+        (stream, carrier)
     }
 }

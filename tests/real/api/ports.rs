@@ -3,7 +3,7 @@
 mod relays;
 
 use std::net::Ipv4Addr;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,6 +62,14 @@ async fn echo() -> u16 {
         let (mut reads, mut writes) = socket.split();
         let _ = tokio::io::copy(&mut reads, &mut writes).await;
         let _ = writes.shutdown().await;
+    })
+    .await
+}
+
+/// Only hears, so that nothing but data is written to it.
+async fn swallow() -> u16 {
+    service(async |mut socket: TcpStream| {
+        let _ = tokio::io::copy(&mut socket, &mut tokio::io::sink()).await;
     })
     .await
 }
@@ -416,22 +424,21 @@ async fn what_may_not_have_arrived_breaks_the_connection() {
     let server = crate::server().await;
     let proxy = Proxy::start(server.address()).await.unwrap();
     let sdk = SandboxAgent::connect(proxy.url()).await.unwrap();
-    let mut stream = sdk.ports().connect(echo().await).await.unwrap();
-    let mut inputs = 0;
-    proxy.policy(move |line| {
-        let is_input = line.contains("/input");
-        inputs += u32::from(is_input);
-        if is_input && inputs == 4 { Policy::refuse() } else { Policy::pass() }
-    });
+    let mut stream = sdk.ports().connect(swallow().await).await.unwrap();
     let (mut reads, mut writes) = tokio::io::split(&mut stream);
     let sent = bytes(LARGE, 13);
-    let write = writes.write_all(&sent);
+    let write = async {
+        writes.write_all(&sent[..200_000]).await?;
+        // Also what goes over a connection that is open by now.
+        proxy.policy(|line| if line.contains("/input") { Policy::refuse() } else { Policy::pass() });
+        proxy.cut_all();
+        writes.write_all(&sent[200_000..]).await
+    };
     let mut came = Vec::new();
     let read = reads.read_to_end(&mut came);
     let (written, read) = timeout(PATIENCE, async { tokio::join!(write, read) }).await.unwrap();
     assert_eq!(written.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
     assert_eq!(read.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
-    assert!(sent.starts_with(&came), "what came is right");
     assert_eq!(*stream.failure().unwrap().kind(), ErrorKind::ConnectionBroken);
     nothing_is_left(&sdk.processes()).await;
 }
@@ -582,8 +589,9 @@ async fn an_interpreter_that_does_not_work_is_passed_over() {
     for program in ["sh", "python3"] {
         symlink(path_of(program), folder.path().join(program)).unwrap();
     }
-    // A Perl without its modules says so, and fails.
-    symlink(path_of("false"), folder.path().join("perl")).unwrap();
+    let perl = folder.path().join("perl");
+    std::fs::write(&perl, "#!/bin/sh\nexit 2\n").unwrap();
+    std::fs::set_permissions(&perl, std::fs::Permissions::from_mode(0o755)).unwrap();
     let server = RealServer::start(RealServerOptions::new().env("PATH", folder.path().to_str().unwrap()))
         .await
         .unwrap();
@@ -608,5 +616,60 @@ async fn the_sandboxs_settings_of_an_interpreter_are_not_its_relays() {
         let server = RealServer::start(options).await.unwrap();
         let sdk = builder(&server).connect().await.unwrap();
         is_same_there_and_back(sdk.ports().connect(echo().await).await.unwrap(), &bytes(70_000, 19)).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the real server: cargo xtask test"]
+async fn who_does_not_read_can_still_write() {
+    let (_server, sdk) = connected().await;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let mut stream = sdk.ports().connect(listener.local_addr().unwrap().port()).await.unwrap();
+    let (mut socket, _) = listener.accept().await.unwrap();
+    let (mut reads, mut writes) = socket.split();
+    let (answer, sent) = (bytes(LARGE, 21), bytes(LARGE, 23));
+    let mut heard = vec![0; LARGE];
+    let upload = async {
+        stream.write_all(&sent).await.unwrap();
+        // Only now, so that what was answered meanwhile waits.
+        let mut came = vec![0; LARGE];
+        stream.read_exact(&mut came).await.unwrap();
+        assert_eq!(Sha256::digest(&came), Sha256::digest(&answer));
+    };
+    let serve = async { tokio::join!(writes.write_all(&answer), reads.read_exact(&mut heard)) };
+    let ((), (wrote, read)) = timeout(PATIENCE, async { tokio::join!(upload, serve) }).await.unwrap();
+    (wrote.unwrap(), read.unwrap());
+    assert_eq!(Sha256::digest(&heard), Sha256::digest(&sent));
+}
+
+#[tokio::test]
+#[ignore = "needs the real server: cargo xtask test"]
+async fn a_service_sees_what_broke_as_broken() {
+    for program in ["perl", "python3", "node"] {
+        let (_server, sdk, _path) = having(&["sh", program]).await;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let is_broken = async |mut socket: TcpStream| {
+            let outcome = timeout(PATIENCE, socket.read_to_end(&mut Vec::new())).await.unwrap();
+            assert_eq!(outcome.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset, "{program}");
+        };
+        let begun = async |forward: &PortForward| {
+            let mut local = TcpStream::connect(forward.address()).await.unwrap();
+            local.write_all(b"half").await.unwrap();
+            let (mut socket, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+            socket.read_exact(&mut [0; 4]).await.unwrap();
+            (local, socket)
+        };
+        let forward = sdk.ports().forward(port).await.unwrap();
+        // The client breaks off.
+        let (local, socket) = begun(&forward).await;
+        local.set_zero_linger().unwrap();
+        drop(local);
+        is_broken(socket).await;
+        // The forward is dropped.
+        let (_local, socket) = begun(&forward).await;
+        drop(forward);
+        is_broken(socket).await;
+        nothing_is_left(&sdk.processes()).await;
     }
 }

@@ -9,7 +9,10 @@ const tellClient = (kind, number, data) => {
     process.stdout.write(data ? Buffer.concat([head, data]) : head);
 };
 const leave = () => process.stdout.write('', () => process.exit(0));
+// The target sees a connection that broke.
+let breakTarget = () => {};
 const fail = (text) => {
+    breakTarget();
     const data = Buffer.from(text);
     tellClient('x', data.length, data);
     leave();
@@ -17,6 +20,12 @@ const fail = (text) => {
 
 const carry = (target) => {
     target.setNoDelay(true);
+    breakTarget = () => (target.resetAndDestroy ? target.resetAndDestroy() : target.destroy());
+    const abandon = () => {
+        gone = true;
+        breakTarget();
+        process.exit(0);
+    };
     tellClient('o', 0);
     // How much of what comes is data, what is not read yet, and how much the target has not taken yet.
     let [left, input, waiting] = [0, Buffer.alloc(0), 0];
@@ -25,13 +34,15 @@ const carry = (target) => {
     let [clientEnded, shut, targetEnded, deaf, gone] = [false, false, false, false, false];
     // Why the target's connection broke, where writing to it was told: reading is then told of an end.
     let lost;
-    let heard = Date.now();
+    // For how many seconds nothing was heard, whatever the clock was set to meanwhile.
+    let idle = 0;
 
     const isOver = () => targetEnded && (shut || deaf) && !gone && ((gone = true), leave());
     const shutWhenTaken = () => {
         if (clientEnded && !shut && waiting === 0) {
             shut = true;
             target.end();
+            tellClient('s', 0);
             isOver();
         }
     };
@@ -78,7 +89,7 @@ const carry = (target) => {
         else fail(`broken ${error.code || error.message}`);
     });
     process.stdin.on('data', (data) => {
-        heard = Date.now();
+        idle = 0;
         input = input.length ? Buffer.concat([input, data]) : data;
         while (input.length) {
             if (left) {
@@ -103,14 +114,26 @@ const carry = (target) => {
                 credit = Math.max(credit, window - ((sent - count) >>> 0));
                 take();
             } else if (kind === 'e') {
-                if (came !== count) return fail(`broken ${came} bytes came of ${count}`);
+                if (came !== count) {
+                    gone = true;
+                    return fail(`broken ${came} bytes came of ${count}`);
+                }
                 clientEnded = true;
                 shutWhenTaken();
-            } else if (kind !== 'p') return fail('broken input that can not be read');
+            } else if (kind === 'r') {
+                gone = true;
+                breakTarget();
+                tellClient('s', 0);
+                return leave();
+            }
+            else if (kind !== 'p') {
+                gone = true;
+                return fail('broken input that can not be read');
+            }
         }
     });
-    process.stdin.on('end', () => process.exit(0));
-    setInterval(() => Date.now() - heard > silence * 1000 && process.exit(0), 5000);
+    process.stdin.on('end', abandon);
+    setInterval(() => (idle += 5) > silence && abandon(), 5000);
 };
 
 const connect = ([host, ...others], why) => {

@@ -14,13 +14,30 @@ def tell_client(kind, number, data=b""):
         frame = frame[os.write(1, frame):]
 
 
+target, why = None, None
+
+
+def break_when_closed(breaks):
+    """Closed as it is then, the target sees a connection that broke, also when this process is killed."""
+    try:
+        target.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", breaks, 0))
+    except OSError:
+        pass
+
+
+def leave():
+    break_when_closed(1)
+    sys.exit(0)
+
+
 def fail(text):
+    if target:
+        break_when_closed(1)
     text = text.encode("utf-8", "replace")
     tell_client(b"x", len(text), text)
     sys.exit(0)
 
 
-target, why = None, None
 for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
     try:
         target = socket.socket(family, socket.SOCK_STREAM)
@@ -31,6 +48,7 @@ for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
 if target is None:
     fail("refused %s" % why)
 target.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+break_when_closed(1)
 target.setblocking(False)
 tell_client(b"o", 0)
 
@@ -41,17 +59,18 @@ credit, sent, came = window, 0, 0
 client_ended = shut = target_ended = deaf = False
 # Why the target's connection broke, where writing to it was told: reading is then told of an end.
 lost = None
-heard = time.monotonic()
+# For how long nothing was heard. One round takes no more than 5 s, however long this process was stopped.
+idle, before = 0, time.monotonic()
 while True:
     reads = [0] if target_ended or credit <= 0 else [0, target]
     reads, writes, _ = select.select(reads, [target] if waiting else [], [], 5)
-    if time.monotonic() - heard > silence:
-        sys.exit(0)
+    now = time.monotonic()
+    idle, before = idle + min(now - before, 5), now
     if 0 in reads:
         got = os.read(0, 131072)
         if not got:
-            sys.exit(0)
-        heard = time.monotonic()
+            leave()
+        idle = 0
         data_in += got
         while data_in:
             if left:
@@ -77,8 +96,15 @@ while True:
                 if came != count:
                     fail("broken %d bytes came of %d" % (came, count))
                 client_ended = True
+            elif kind == b"r":
+                break_when_closed(1)
+                target.close()
+                tell_client(b"s", 0)
+                sys.exit(0)
             elif kind != b"p":
                 fail("broken input that can not be read")
+    if idle > silence:
+        leave()
     if waiting:
         try:
             wrote = target.send(waiting)
@@ -94,11 +120,13 @@ while True:
             tell_client(b"a", len(waiting))
             waiting.clear()
     if client_ended and not shut and not waiting:
+        break_when_closed(0)
         try:
             target.shutdown(socket.SHUT_WR)
         except OSError:
             pass
         shut = True
+        tell_client(b"s", 0)
     if target in reads:
         try:
             got = target.recv(min(credit, 32768))

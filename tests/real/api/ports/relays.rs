@@ -142,3 +142,23 @@ async fn what_was_said_before_takes_nothing_back() {
         assert_eq!(relay.hears().await, (b'd', 3, b"abc".to_vec()), "{}", kind.0);
     }
 }
+
+#[tokio::test]
+#[ignore = "needs perl, python3 and node: cargo xtask test"]
+async fn a_client_that_is_gone_has_not_ended() {
+    for kind in RELAYS {
+        for word in [None, Some(b'r')] {
+            let mut relay = Relay::start(kind).await;
+            relay.says(b'd', 4, b"half").await;
+            assert_eq!(relay.hears().await, (b'a', 4, Vec::new()), "{}", kind.0);
+            let Relay { mut child, mut input, mut service, .. } = relay;
+            match word {
+                Some(word) => input.write_all(&[word, 0, 0, 0, 0]).await.unwrap(),
+                None => drop(input),
+            }
+            let outcome = timeout(PATIENCE, service.read_to_end(&mut Vec::new())).await.unwrap();
+            assert_eq!(outcome.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset, "{}", kind.0);
+            timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
+        }
+    }
+}
