@@ -130,6 +130,7 @@ pub(super) fn missing(any_of: &[&str]) -> Error {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -638,7 +638,8 @@ async fn who_does_not_read_can_still_write() {
     };
     let serve = async { tokio::join!(writes.write_all(&answer), reads.read_exact(&mut heard)) };
     let ((), (wrote, read)) = timeout(PATIENCE, async { tokio::join!(upload, serve) }).await.unwrap();
-    (wrote.unwrap(), read.unwrap());
+    wrote.unwrap();
+    read.unwrap();
     assert_eq!(Sha256::digest(&heard), Sha256::digest(&sent));
 }
 
