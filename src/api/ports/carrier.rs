@@ -5,87 +5,120 @@ use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, split};
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::flow::Flow;
 use super::frames::{Frame, HEAD, Word};
-use super::relay::{Output, SILENCE};
+use super::input::Input;
+use super::relay::{BEAT, Output};
 use crate::api::processes::{Owned, Processes};
-use crate::api::retry::passes;
-use crate::error::{Delivery, Error, ErrorKind, Result};
-use crate::sse::Reconnect;
+use crate::error::{Error, ErrorKind, Result};
 
 /// How long what was written before a stream was dropped gets to arrive: as long as a busy service takes.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// How long the word may take that makes a broken connection one for the service too.
+const PARTING: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
 pub(super) struct Carrier {
     pub(super) processes: Processes,
     pub(super) owned: Owned,
     pub(super) output: Output,
-    pub(super) app: DuplexStream,
+    /// What the application reads; it holds a window.
+    pub(super) reads: DuplexStream,
+    /// What it writes.
+    pub(super) writes: DuplexStream,
+    pub(super) flow: Arc<Flow>,
     /// For the application, before it sees an end.
     pub(super) failed: Arc<OnceLock<Error>>,
     pub(super) dropped: CancellationToken,
-    pub(super) window: u32,
+    pub(super) aborted: CancellationToken,
     /// The server takes no more at once.
     pub(super) most_input: usize,
+}
+
+/// How a connection ended, where nothing failed.
+enum End {
+    Whole,
+    /// Not all that was to be written has arrived.
+    Cut,
 }
 
 impl Carrier {
     /// Carries until both sides have ended, something broke or the application let go; then nothing of it is left
     /// in the sandbox.
     pub(super) async fn run(self) {
-        let Self { processes, owned, mut output, app, failed, dropped, window, most_input } = self;
-        {
-            let flow = Flow::new(window);
-            let (reads, writes) = split(app);
-            let input = Input { processes: &processes, id: owned.id(), most: most_input };
+        let Self { processes, owned, mut output, reads, writes, flow, failed, dropped, aborted, most_input } =
+            self;
+        let input = Input { processes: &processes, relay: &owned, most: most_input };
+        let is_whole = {
             // Both live until the outcome is known: it is to be there before the application sees the end.
-            let mut down = pin!(down(&mut output, writes, &flow));
-            let mut up = pin!(up(input, reads, &flow));
+            let (mut reads, mut writes) = (reads, writes);
+            let mut down = pin!(down(&mut output, &mut reads, &flow));
+            let mut up = pin!(up(&input, &mut writes, &flow));
             let outcome = tokio::select! {
-                done = &mut down => done,
+                biased;
+                // First, since what is dropped then looks like the end of what was written.
+                () = aborted.cancelled() => Ok(End::Cut),
+                done = &mut down => done.map(|()| End::Whole),
                 Err(error) = &mut up => Err(error),
-                () = let_go(&dropped, &flow) => Ok(()),
+                end = let_go(&dropped, &flow) => Ok(end),
             };
+            let is_whole = matches!(outcome, Ok(End::Whole));
             if let Err(error) = outcome {
                 tracing::debug!(%error, "a connection to a port broke");
                 let _ = failed.set(error);
             }
+            is_whole
+        };
+        if !is_whole {
+            // Who can't be told is killed all the same.
+            let _ = timeout(PARTING, tell_broken(&input, &mut output)).await;
         }
         owned.clear_up().await;
     }
 }
 
-async fn let_go(dropped: &CancellationToken, flow: &Flow) {
+/// Has the relay break its connection to the service, and waits until it has.
+async fn tell_broken(input: &Input<'_>, output: &mut Output) -> Result<()> {
+    let mut words = Vec::new();
+    Word::Broken.print(&mut words);
+    if input.write_once(&words).await? {
+        while !matches!(output.next().await?, Some(Frame::Shut) | None) {}
+    }
+    Ok(())
+}
+
+async fn let_go(dropped: &CancellationToken, flow: &Flow) -> End {
     dropped.cancelled().await;
-    let _ = timeout(LINGER, flow.flushed()).await;
+    // What was written still gets its time, also from a service that waits until its answer is taken.
+    flow.nobody_reads();
+    timeout(LINGER, flow.flushed()).await.map_or(End::Cut, |()| End::Whole)
 }
 
 /// From the relay to the application.
-async fn down(output: &mut Output, mut app: WriteHalf<DuplexStream>, flow: &Flow) -> Result<()> {
-    let (mut count, mut ended, mut deaf) = (0_u32, false, false);
+async fn down(output: &mut Output, app: &mut DuplexStream, flow: &Flow) -> Result<()> {
+    let mut ended = false;
     while let Some(frame) = output.next().await? {
         match frame {
-            Frame::Data(data) if !ended => {
-                // Where nobody reads it any more, what was written still gets its time.
-                deaf = deaf || app.write_all(&data).await.is_err();
-                // No longer than a frame.
-                let length = data.len() as u32;
-                count = count.wrapping_add(length);
-                flow.consumed(length);
+            // No longer than a frame, whose length is a number of four bytes.
+            Frame::Data(data) if !ended && flow.arrived(data.len() as u32) => {
+                // There is room for it, so that it waits for nobody; it fails once the application has let go.
+                let _ = app.write_all(&data).await;
             }
-            Frame::End(sent) if sent == count && !ended => {
+            Frame::End(sent) if sent == flow.count() && !ended => {
                 ended = true;
                 let _ = app.shutdown().await;
             }
             Frame::End(sent) if !ended => {
-                let message = format!("{count} bytes came of the {sent} that the service sent");
+                let message = format!("{} bytes came of the {sent} that the service sent", flow.count());
                 return Err(Error::new(ErrorKind::ConnectionBroken, message));
             }
             Frame::Taken(bytes) if flow.taken(bytes) => {}
+            Frame::Shut => flow.shut(),
             _ => return Err(Error::protocol("the relay in the sandbox said what can't be")),
         }
     }
@@ -93,10 +126,11 @@ async fn down(output: &mut Output, mut app: WriteHalf<DuplexStream>, flow: &Flow
 }
 
 /// From the application to the relay.
-async fn up(input: Input<'_>, mut app: ReadHalf<DuplexStream>, flow: &Flow) -> Result<Infallible> {
+async fn up(input: &Input<'_>, app: &mut DuplexStream, flow: &Flow) -> Result<Infallible> {
     let mut buffer = vec![0; input.most - 2 * HEAD];
     let (mut count, mut ended) = (0_u32, false);
-    let mut beat = interval(SILENCE / 4);
+    let mut beat = interval(BEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut words = Vec::with_capacity(input.most);
     loop {
         // A window fits into four bytes, and these into what the machine counts with.
@@ -128,45 +162,5 @@ async fn up(input: Input<'_>, mut app: ReadHalf<DuplexStream>, flow: &Flow) -> R
         }
         input.write(&words, repeats).await?;
         words.clear();
-        if ended {
-            flow.end();
-        }
-    }
-}
-
-/// The input of a relay.
-struct Input<'a> {
-    processes: &'a Processes,
-    id: &'a str,
-    most: usize,
-}
-
-impl Input<'_> {
-    /// Writes all of it. What may have arrived is not written again, unless it `repeats`: then it is so short that
-    /// the relay gets all of it or nothing.
-    async fn write(&self, words: &[u8], repeats: bool) -> Result<()> {
-        let mut reconnect = Reconnect::new(self.processes.api.limits.reconnect);
-        loop {
-            let error = match self.processes.input(self.id, words).await {
-                Ok(written) if written == words.len() as u64 => return Ok(()),
-                Ok(written) => {
-                    let message = format!("the relay in the sandbox took {written} bytes of {}", words.len());
-                    return Err(Error::new(ErrorKind::ConnectionBroken, message));
-                }
-                Err(error) => error,
-            };
-            if error.problem().is_some_and(|problem| matches!(problem.code(), "conflict" | "not_found")) {
-                // The relay has ended. What it wrote says whether it should have.
-                return std::future::pending().await;
-            }
-            let again = passes(&error) && (repeats || error.delivery() == Some(Delivery::NotSent));
-            match reconnect.failed(Instant::now()).filter(|_| again) {
-                Some(delay) => sleep(delay).await,
-                None => {
-                    let message = "what was written did not reach the relay in the sandbox, or may not have";
-                    return Err(Error::new(ErrorKind::ConnectionBroken, message).with_source(error));
-                }
-            }
-        }
     }
 }

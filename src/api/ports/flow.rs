@@ -10,12 +10,14 @@ pub(super) struct Flow {
     window: u32,
     /// How much the relay still takes.
     credit: AtomicU32,
-    /// What the application has taken, modulo 2³², and what of it the relay was told.
+    /// What came, what of it the application has taken, and what of that the relay was told, modulo 2³².
+    arrived: AtomicU32,
     consumed: AtomicU32,
     told: AtomicU32,
-    ended: AtomicBool,
+    /// Nobody takes anything any more.
+    is_deaf: AtomicBool,
     changed: Notify,
-    flushed: Notify,
+    shut: Notify,
 }
 
 impl Flow {
@@ -23,11 +25,12 @@ impl Flow {
         Self {
             window,
             credit: AtomicU32::new(window),
+            arrived: AtomicU32::new(0),
             consumed: AtomicU32::new(0),
             told: AtomicU32::new(0),
-            ended: AtomicBool::new(false),
+            is_deaf: AtomicBool::new(false),
             changed: Notify::new(),
-            flushed: Notify::new(),
+            shut: Notify::new(),
         }
     }
 
@@ -45,26 +48,41 @@ impl Flow {
         let given = self.credit.fetch_update(Ordering::AcqRel, Ordering::Acquire, |credit| {
             credit.checked_add(bytes).filter(|credit| *credit <= self.window)
         });
-        self.tell_flushed();
         self.changed.notify_one();
         given.is_ok()
     }
 
-    /// Nothing more goes out.
-    pub(super) fn end(&self) {
-        self.ended.store(true, Ordering::Release);
-        self.tell_flushed();
+    /// The service was told that nothing more comes.
+    pub(super) fn shut(&self) {
+        self.shut.notify_one();
     }
 
-    fn tell_flushed(&self) {
-        if self.ended.load(Ordering::Acquire) && self.credit() == self.window {
-            self.flushed.notify_one();
-        }
-    }
-
-    /// Returns once all that will go out was taken. For one who waits.
+    /// Returns once the service has all that was written, and was told that it is all. For one who waits.
     pub(super) async fn flushed(&self) {
-        self.flushed.notified().await;
+        self.shut.notified().await;
+    }
+
+    /// So much more came; whether the relay may send that.
+    pub(super) fn arrived(&self, bytes: u32) -> bool {
+        let arrived = self.arrived.fetch_add(bytes, Ordering::AcqRel).wrapping_add(bytes);
+        let may_be = arrived.wrapping_sub(self.consumed.load(Ordering::Acquire)) <= self.window;
+        if self.is_deaf.load(Ordering::Acquire) {
+            self.consumed(bytes);
+        }
+        may_be
+    }
+
+    /// How much came, modulo 2³².
+    pub(super) fn count(&self) -> u32 {
+        self.arrived.load(Ordering::Acquire)
+    }
+
+    /// The application has let go: all that came, and will, counts as taken. For whoever calls
+    /// [`arrived`](Self::arrived).
+    pub(super) fn nobody_reads(&self) {
+        if !self.is_deaf.swap(true, Ordering::AcqRel) {
+            self.consumed(self.count().wrapping_sub(self.consumed.load(Ordering::Acquire)));
+        }
     }
 
     /// The application has taken so much more. The relay is told soon enough that it goes on sending, and not of
@@ -105,16 +123,24 @@ mod tests {
     }
 
     #[test]
-    fn it_is_flushed_once_all_was_taken_and_nothing_more_comes() {
+    fn no_more_comes_than_the_window() {
         let flow = Flow::new(100);
-        flow.sent(10);
-        flow.end();
-        assert!(flow.flushed().now_or_never().is_none());
-        assert!(flow.taken(10));
-        assert!(flow.flushed().now_or_never().is_some());
-        let idle = Flow::new(100);
-        idle.end();
-        assert!(idle.flushed().now_or_never().is_some());
+        assert!(flow.arrived(100));
+        flow.consumed(10);
+        assert!(flow.arrived(10));
+        assert!(!flow.arrived(1));
+    }
+
+    #[test]
+    fn what_nobody_reads_counts_as_taken() {
+        let flow = Flow::new(100);
+        assert!(flow.arrived(100));
+        flow.consumed(10);
+        flow.nobody_reads();
+        assert_eq!(flow.untold(), Some(100));
+        assert!(flow.arrived(50));
+        flow.nobody_reads();
+        assert_eq!(flow.untold(), Some(150));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::carrier::Carrier;
 use super::{PortStream, Ports};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -92,8 +93,8 @@ impl PortForward {
         self.shared.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Closes the port and its connections, and waits until their relays are gone. Bounded by 5 s and
-    /// [`Limits::call`](crate::Limits::call), and by [`Limits::reconnect`](crate::Limits::reconnect) while the server is
+    /// Closes the port and its connections, also those that are only being made, and waits until their relays are
+    /// gone. Bounded by 5 s and [`Limits::call`](crate::Limits::call) for each step, and by [`Limits::reconnect`](crate::Limits::reconnect) while the server is
     /// away; dropping the call lets it go on by itself.
     pub async fn close(self) {
         drop(self.stop);
@@ -131,17 +132,31 @@ impl Forwarding {
         while connections.join_next().await.is_some() {}
     }
 
+    /// A connection into the sandbox. Where there is none, there is no relay any more either.
+    async fn open(&self) -> Option<(PortStream, Carrier)> {
+        // Not left in the middle: whoever closes the forward waits for what would have to be ended.
+        let mut opening = match self.ports.start(self.port).await {
+            Ok(opening) => opening,
+            Err(error) => {
+                self.shared.failed(error);
+                return None;
+            }
+        };
+        let opened = self.stop.run_until_cancelled(opening.opened()).await;
+        if let Some(Ok(())) = opened {
+            return Some(opening.carry());
+        }
+        if let Some(Err(error)) = opened {
+            self.shared.failed(error);
+        }
+        opening.owned.clear_up().await;
+        None
+    }
+
     async fn carry(self, mut local: TcpStream) {
         // What is small and waits for an answer should not wait for more.
         let _ = local.set_nodelay(true);
-        let (mut stream, carrier) = match self.stop.run_until_cancelled(self.ports.open(self.port)).await {
-            Some(Ok(opened)) => opened,
-            Some(Err(error)) => {
-                self.shared.failed(error);
-                return reset(&local);
-            }
-            None => return reset(&local),
-        };
+        let Some((mut stream, carrier)) = self.open().await else { return reset(&local) };
         self.shared.open.fetch_add(1, Ordering::Relaxed);
         let copying = async {
             let copy = copy_bidirectional(&mut local, &mut stream);
@@ -150,6 +165,8 @@ impl Forwarding {
                 self.shared.failed(error.clone());
             }
             if !is_whole || stream.failure().is_some() {
+                // Neither side is to take what it got for whole.
+                stream.abort();
                 reset(&local);
             }
             drop((local, stream));

@@ -21,6 +21,8 @@ pub(super) enum Frame {
     End(u32),
     /// The service, or its connection, has taken so much more.
     Taken(u32),
+    /// The service was told that nothing more comes.
+    Shut,
     /// It can't go on.
     Failed(String),
 }
@@ -35,6 +37,8 @@ pub(super) enum Word<'a> {
     Taken(u32),
     /// There is still somebody.
     Alive,
+    /// The connection broke: the service is not to take what came for whole.
+    Broken,
 }
 
 impl Word<'_> {
@@ -45,6 +49,7 @@ impl Word<'_> {
             Self::End(count) => (b'e', count, &[][..]),
             Self::Taken(count) => (b'a', count, &[][..]),
             Self::Alive => (b'p', 0, &[][..]),
+            Self::Broken => (b'r', 0, &[][..]),
         };
         into.push(kind);
         into.extend_from_slice(&number.to_be_bytes());
@@ -100,6 +105,7 @@ impl Reader {
                 b'o' => return Ok(Some(Frame::Opened)),
                 b'e' => return Ok(Some(Frame::End(number))),
                 b'a' => return Ok(Some(Frame::Taken(number))),
+                b's' => return Ok(Some(Frame::Shut)),
                 b'd' => self.left = number,
                 b'x' if number <= MOST_TEXT => (self.left, self.text) = (number, Some(Vec::new())),
                 _ => return Err(Error::protocol("the relay in the sandbox said what can't be read")),
@@ -139,10 +145,10 @@ mod tests {
     #[test]
     fn what_the_relay_is_told_is_a_letter_a_number_and_data() {
         let mut told = Vec::new();
-        for word in [Word::Data(b"\xff\n"), Word::End(2), Word::Taken(258), Word::Alive] {
+        for word in [Word::Data(b"\xff\n"), Word::End(2), Word::Taken(258), Word::Alive, Word::Broken] {
             word.print(&mut told);
         }
-        assert_eq!(told, b"d\0\0\0\x02\xff\ne\0\0\0\x02a\0\0\x01\x02p\0\0\0\0");
+        assert_eq!(told, b"d\0\0\0\x02\xff\ne\0\0\0\x02a\0\0\x01\x02p\0\0\0\0r\0\0\0\0");
     }
 
     #[test]
@@ -163,6 +169,7 @@ mod tests {
                 frame(b'o', 0, b""),
                 frame(b'd', length, &data),
                 frame(b'a', 7, b""),
+                frame(b's', 0, b""),
                 frame(b'e', length, b""),
                 frame(b'x', 6, b"broken"),
             ].concat();
@@ -177,6 +184,7 @@ mod tests {
                 Frame::Opened,
                 Frame::Data(data.into()),
                 Frame::Taken(7),
+                Frame::Shut,
                 Frame::End(length),
                 Frame::Failed("broken".into()),
             ];

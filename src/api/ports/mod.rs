@@ -11,7 +11,7 @@
 //! | bytes on their way, each direction of a connection | 1 MiB, or a quarter of the server's log where that is less; whoever sends more waits |
 //! | connections of one [`PortForward`] | 32; more wait until one ends |
 //! | processes of the server, of all its clients | 64 unless [configured](super::processes::ProcessConfig), one a connection |
-//! | a relay whose client is gone, by `kill -9` or with its network | ends after 90 s |
+//! | a relay whose client is gone, by `kill -9` or with its network | ends after 105 s, or 15 s more than [`Limits::reconnect`](crate::Limits::reconnect) and [`call`](crate::Limits::call) together |
 //! | a service that sends nothing | none: the connection stays |
 //!
 //! ```no_run
@@ -30,29 +30,25 @@ mod carrier;
 mod flow;
 mod forward;
 mod frames;
+mod input;
+mod opening;
 mod relay;
 mod stream;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use tokio::io::duplex;
 use tokio::sync::OnceCell;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 pub use forward::PortForward;
 pub use stream::PortStream;
 
-use super::call::timed_out;
 use super::processes::{FollowLogs, Owned, Processes};
 use crate::error::{Error, Result};
-use carrier::Carrier;
+use opening::Opening;
 use relay::Output;
 
 /// Enough that a fast line is never idle, and a tenth of the log that the server keeps.
 const WINDOW: u32 = 1024 * 1024;
-/// What an application reads and writes ahead of the connection, each way.
-const BUFFER: usize = 64 * 1024;
 /// The server takes so much input at once, unless it is set lower.
 const MOST_INPUT: u64 = 64 * 1024;
 /// With less than this nothing could be carried.
@@ -98,7 +94,9 @@ impl Ports {
     /// # Ok(()) }
     /// ```
     pub async fn connect(&self, port: u16) -> Result<PortStream> {
-        let (stream, carrier) = self.open(port).await?;
+        let mut opening = self.start(port).await?;
+        opening.opened().await?;
+        let (stream, carrier) = opening.carry();
         self.processes.api.runtime.spawn(carrier.run());
         Ok(stream)
     }
@@ -116,24 +114,17 @@ impl Ports {
         PortForward::start(self.clone(), local, port).await
     }
 
-    /// A connection, and what has to run for it.
-    async fn open(&self, port: u16) -> Result<(PortStream, Carrier)> {
+    /// Starts the relay of a connection.
+    async fn start(&self, port: u16) -> Result<Opening> {
         if port == 0 {
             return Err(Error::invalid("nothing listens on port 0; name the service's port"));
         }
-        let Bounds { window, most_input } = *self.bounds.get_or_try_init(|| self.ask_bounds()).await?;
+        let bounds = *self.bounds.get_or_try_init(|| self.ask_bounds()).await?;
         let processes = self.processes.clone();
-        let info = processes.create(&relay::request(port, window)).await.map_err(not_started)?;
-        let owned = Owned::new(&processes, &info);
+        let request = relay::request(port, bounds.window, &processes.api.limits);
+        let (info, owned) = Owned::start(&processes, request).await.map_err(not_started)?;
         let logs = processes.follow(info, FollowLogs::new(), Arc::default()).await?;
-        let mut output = Output::new(logs, port);
-        let limit = processes.api.limits.call;
-        let opened = timeout(limit, output.opened()).await;
-        opened.map_err(|_| timed_out("the relay in the sandbox", limit))??;
-        let (ours, app) = duplex(BUFFER);
-        let (failed, dropped) = (Arc::<OnceLock<Error>>::default(), CancellationToken::new());
-        let stream = PortStream::new(port, ours, failed.clone(), dropped.clone().drop_guard());
-        Ok((stream, Carrier { processes, owned, output, app, failed, dropped, window, most_input }))
+        Ok(Opening { processes, owned, output: Output::new(logs, port), port, bounds })
     }
 
     async fn ask_bounds(&self) -> Result<Bounds> {
@@ -154,7 +145,30 @@ impl Ports {
 fn not_started(error: Error) -> Error {
     let no_shell = error.problem().is_some_and(|problem| {
         problem.code() == "stream_error"
-            && problem.detail.as_deref().is_some_and(|why| why.contains("os error 2"))
+            && problem.detail.as_deref().is_some_and(|why| why.contains("(os error 2)"))
     });
     if no_shell { relay::missing(&["sh"]).with_source(error) } else { error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::http::Problem;
+
+    #[test]
+    fn only_a_program_that_is_not_there_is_missing() {
+        let kind = |code: u8| {
+            let problem = serde_json::json!({
+                "type": "urn:sandbox-agent:error:stream_error",
+                "title": "Stream Error",
+                "status": 502,
+                "detail": format!("failed to spawn process: it failed (os error {code})"),
+            });
+            let Ok(problem) = serde_json::from_value::<Problem>(problem) else { panic!() };
+            not_started(Error::new(ErrorKind::Refused(problem), "refused")).kind().clone()
+        };
+        assert!(matches!(kind(2), ErrorKind::ProgramMissing { .. }));
+        assert!(matches!(kind(24), ErrorKind::Refused(_)), "too many open files");
+    }
 }

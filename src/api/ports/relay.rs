@@ -8,6 +8,7 @@ use futures::StreamExt;
 use super::frames::{Frame, Reader};
 use crate::api::processes::{LogEvent, LogOutput, ProcessCreateRequest, ProcessLogs, ProcessLogsStream};
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::Limits;
 
 /// Finds an interpreter, the one that starts fastest first.
 const FIND: &str = include_str!("relay/find.sh");
@@ -17,17 +18,22 @@ const NODE: &str = include_str!("relay/relay.js");
 
 /// What any of has to be there.
 const PROGRAMS: [&str; 3] = ["perl", "python3", "node"];
-/// A relay that hears nothing for so long ends: its client is gone. Longer than a server may be away.
-pub(super) const SILENCE: Duration = Duration::from_secs(90);
+/// So often at least a relay hears that there is still somebody.
+pub(super) const BEAT: Duration = Duration::from_secs(15);
+/// A relay that hears nothing for so long ends, at the earliest: its client is gone.
+const SILENCE: Duration = Duration::from_secs(90);
 /// So much of what a relay says goes into an error.
 const MOST_SAID: usize = 300;
 
 /// A relay to this port that sends so many bytes before it hears that they were taken.
-pub(super) fn request(port: u16, window: u32) -> ProcessCreateRequest {
+pub(super) fn request(port: u16, window: u32, limits: &Limits) -> ProcessCreateRequest {
+    // A server may be away for so long between two beats, and then leave one unanswered.
+    let away = limits.reconnect.saturating_add(limits.call).saturating_add(BEAT);
+    let silence = SILENCE.max(away).as_secs();
     // In its environment, since whoever asks for processes is told their arguments.
     ProcessCreateRequest::new("sh")
         .args(["-c", "eval \"$SANDBOX_RELAY\"", "sandbox-relay"])
-        .args([port.to_string(), window.to_string(), SILENCE.as_secs().to_string()])
+        .args([port.to_string(), window.to_string(), silence.to_string()])
         .env("SANDBOX_RELAY", FIND)
         .env("SANDBOX_RELAY_PERL", PERL)
         .env("SANDBOX_RELAY_PYTHON", PYTHON)
@@ -124,6 +130,7 @@ pub(super) fn missing(any_of: &[&str]) -> Error {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -138,9 +145,18 @@ mod tests {
     }
 
     #[test]
+    fn a_relay_waits_longer_than_its_client_tries() {
+        let silence = |limits| request(80, 1000, &limits).args[5].parse::<u64>().unwrap();
+        let limits = |reconnect| Limits::default().call(Duration::from_secs(5)).reconnect(reconnect);
+        assert_eq!(silence(limits(Duration::from_secs(1))), 90);
+        assert_eq!(silence(limits(Duration::from_secs(600))), 620);
+        silence(limits(Duration::MAX));
+    }
+
+    #[test]
     fn a_relays_arguments_say_whose_it_is_and_where_it_leads() {
-        let request = request(80, 1000);
-        assert_eq!(request.args[2..], ["sandbox-relay", "80", "1000", "90"]);
+        let request = request(80, 1000, &Limits::default());
+        assert_eq!(request.args[2..], ["sandbox-relay", "80", "1000", "105"]);
         assert!(request.args.iter().all(|arg| arg.len() < 100), "its script is not among them");
     }
 }

@@ -7,8 +7,9 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
-use tokio_util::sync::DropGuard;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::flow::Flow;
 use crate::error::Error;
 
 /// A connection to a port in the sandbox: `AsyncRead` and `AsyncWrite`.
@@ -19,10 +20,14 @@ use crate::error::Error;
 /// what was written before gets 5 s to arrive.
 #[must_use = "dropping it closes the connection"]
 pub struct PortStream {
-    port: u16,
-    bytes: DuplexStream,
-    failed: Arc<OnceLock<Error>>,
-    _dropped: DropGuard,
+    pub(super) port: u16,
+    /// What came, a window at most.
+    pub(super) read: DuplexStream,
+    pub(super) written: DuplexStream,
+    pub(super) flow: Arc<Flow>,
+    pub(super) failed: Arc<OnceLock<Error>>,
+    pub(super) aborted: CancellationToken,
+    pub(super) _dropped: DropGuard,
 }
 
 impl fmt::Debug for PortStream {
@@ -32,15 +37,6 @@ impl fmt::Debug for PortStream {
 }
 
 impl PortStream {
-    pub(super) fn new(
-        port: u16,
-        bytes: DuplexStream,
-        failed: Arc<OnceLock<Error>>,
-        dropped: DropGuard,
-    ) -> Self {
-        Self { port, bytes, failed, _dropped: dropped }
-    }
-
     /// The port in the sandbox.
     pub fn port(&self) -> u16 {
         self.port
@@ -50,6 +46,11 @@ impl PortStream {
     /// something of it is missing.
     pub fn failure(&self) -> Option<&Error> {
         self.failed.get()
+    }
+
+    /// Breaks the connection: a drop after this is not the end of what was written.
+    pub(super) fn abort(&self) {
+        self.aborted.cancel();
     }
 
     fn reset(&self) -> Option<io::Error> {
@@ -65,8 +66,11 @@ impl AsyncRead for PortStream {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
-        ready!(Pin::new(&mut self.bytes).poll_read(cx, into))?;
-        let is_end = into.filled().len() == before && into.remaining() > 0;
+        ready!(Pin::new(&mut self.read).poll_read(cx, into))?;
+        let length = into.filled().len() - before;
+        let is_end = length == 0 && into.remaining() > 0;
+        // No more than a window.
+        self.flow.consumed(length as u32);
         match self.reset() {
             Some(error) if is_end => Poll::Ready(Err(error)),
             _ => Poll::Ready(Ok(())),
@@ -76,15 +80,15 @@ impl AsyncRead for PortStream {
 
 impl AsyncWrite for PortStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, input: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.bytes).poll_write(cx, input));
+        let written = ready!(Pin::new(&mut self.written).poll_write(cx, input));
         Poll::Ready(written.map_err(|error| self.reset().unwrap_or(error)))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.bytes).poll_flush(cx)
+        Pin::new(&mut self.written).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.bytes).poll_shutdown(cx)
+        Pin::new(&mut self.written).poll_shutdown(cx)
     }
 }

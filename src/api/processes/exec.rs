@@ -127,8 +127,7 @@ impl Processes {
     pub async fn exec(&self, request: impl Into<ExecRequest>) -> Result<ExecOutput> {
         let ExecRequest { process, timeout, output_bytes } = request.into();
         let deadline = limits::after(Instant::now(), timeout);
-        let info = self.create(&process).await?;
-        let owned = Owned::new(self, &info);
+        let (info, owned) = Owned::start(self, process).await?;
         let id = info.id.clone();
         let mut logs = self.follow(info, FollowLogs::new(), Arc::default()).await?;
         let mut output = ExecOutput::default();

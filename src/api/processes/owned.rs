@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{ProcessInfo, Processes};
+use super::{ProcessCreateRequest, ProcessInfo, Processes};
 use crate::api::retry::passes;
 use crate::error::{Error, Result};
 use crate::sse::Reconnect;
@@ -27,13 +27,36 @@ struct Process {
 }
 
 impl Owned {
-    pub(in crate::api) fn new(processes: &Processes, info: &ProcessInfo) -> Self {
+    /// Starts one. It is not left behind either when the call is dropped before the server has answered.
+    pub(in crate::api) async fn start(
+        processes: &Processes,
+        request: ProcessCreateRequest,
+    ) -> Result<(ProcessInfo, Self)> {
+        let starting = processes.clone();
+        // Apart, since only the answer says what would have to be killed. What nobody takes of it is dropped.
+        let task = processes.api.runtime.spawn(async move {
+            let info = starting.create(&request).await?;
+            let owned = Self::new(&starting, &info);
+            Ok((info, owned))
+        });
+        task.await.unwrap_or_else(|_| Err(Error::closed()))
+    }
+
+    fn new(processes: &Processes, info: &ProcessInfo) -> Self {
         let process = Process { id: info.id.clone(), created_at_ms: info.created_at_ms };
         Self { processes: processes.clone(), process: Some(process) }
     }
 
     pub(in crate::api) fn id(&self) -> &str {
         self.process.as_ref().map_or("", |process| &process.id)
+    }
+
+    /// Whether the server still has it: a restarted one gives its id to another.
+    pub(in crate::api) async fn is_there(&self) -> Result<bool> {
+        match &self.process {
+            Some(process) => Ok(process.look(&self.processes).await?.is_some()),
+            None => Ok(false),
+        }
     }
 
     /// Does now what a drop does later. That it can't be done is no error of what the process was for.
@@ -70,17 +93,9 @@ impl Process {
         }
     }
 
-    /// Looks first, each time: a server that was restarted gives the id to another process, which is not to be
-    /// killed.
+    /// Looks first, each time: what has its id by now may be another process, which is not to be killed.
     async fn end(&self, processes: &Processes) -> Result<()> {
-        let is_gone = |error: &Error| error.problem().is_some_and(|problem| problem.status == 404);
-        let info = match processes.get(&self.id).await {
-            Err(error) if is_gone(&error) => return Ok(()),
-            info => info?,
-        };
-        if info.created_at_ms != self.created_at_ms {
-            return Ok(());
-        }
+        let Some(info) = self.look(processes).await? else { return Ok(()) };
         if !info.is_exited() {
             processes.kill(&self.id, Some(KILL)).await?;
         }
@@ -89,4 +104,16 @@ impl Process {
             deleted => deleted,
         }
     }
+
+    /// What the server has of it.
+    async fn look(&self, processes: &Processes) -> Result<Option<ProcessInfo>> {
+        match processes.get(&self.id).await {
+            Err(error) if is_gone(&error) => Ok(None),
+            info => info.map(|info| Some(info).filter(|info| info.created_at_ms == self.created_at_ms)),
+        }
+    }
+}
+
+fn is_gone(error: &Error) -> bool {
+    error.problem().is_some_and(|problem| problem.status == 404)
 }

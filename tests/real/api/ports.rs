@@ -1,16 +1,20 @@
 //! Ports in the sandbox. The real server's sandbox is this machine, so that the services are the tests' own.
 
+mod relays;
+
 use std::net::Ipv4Addr;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
 use sandbox_agent_sdk::api::ports::{PortForward, PortStream};
-use sandbox_agent_sdk::api::processes::{ProcessCreateRequest, ProcessLogsQuery, ProcessOwner, Processes};
-use sandbox_agent_sdk::{ErrorKind, SandboxAgent};
-use sandbox_agent_testkit::proxy::{Policy, Proxy};
+use sandbox_agent_sdk::api::processes::{
+    ExecRequest, ProcessCreateRequest, ProcessLogsQuery, ProcessOwner, Processes,
+};
+use sandbox_agent_sdk::{ErrorKind, Limits, SandboxAgent};
+use sandbox_agent_testkit::proxy::{Policy, Proxy, Way};
 use sandbox_agent_testkit::real::{RealServer, RealServerOptions};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -58,6 +62,14 @@ async fn echo() -> u16 {
         let (mut reads, mut writes) = socket.split();
         let _ = tokio::io::copy(&mut reads, &mut writes).await;
         let _ = writes.shutdown().await;
+    })
+    .await
+}
+
+/// Only hears, so that nothing but data is written to it.
+async fn swallow() -> u16 {
+    service(async |mut socket: TcpStream| {
+        let _ = tokio::io::copy(&mut socket, &mut tokio::io::sink()).await;
     })
     .await
 }
@@ -334,7 +346,7 @@ async fn what_the_server_dropped_breaks_the_connection() {
     let server = crate::server().await;
     let proxy = Proxy::start(server.address()).await.unwrap();
     let sdk = SandboxAgent::connect(proxy.url()).await.unwrap();
-    let processes = sdk.processes();
+    let processes = builder(&server).connect().await.unwrap().processes();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let (ports, port) = (sdk.ports(), listener.local_addr().unwrap().port());
     drop(ports.connect(port).await.unwrap());
@@ -346,23 +358,26 @@ async fn what_the_server_dropped_breaks_the_connection() {
     processes.set_config(&config).await.unwrap();
     let mut stream = ports.connect(port).await.unwrap();
     let (mut socket, _) = listener.accept().await.unwrap();
+    socket.write_all(&bytes(LARGE, 1)[..1000]).await.unwrap();
+    timeout(PATIENCE, stream.read_exact(&mut [0; 1000])).await.unwrap().unwrap();
+    // While nothing gets through, more comes than is kept.
+    proxy.stall_all();
     tokio::spawn(async move {
-        let _ = socket.write_all(&bytes(LARGE, 1)).await;
+        let _ = socket.write_all(&bytes(LARGE, 1)[1000..]).await;
         std::future::pending::<()>().await;
     });
-    // While nobody reads, more comes than is kept, and then what is on its way is lost.
     let relay = processes.list(None).await.unwrap().remove(0);
     let newest = async || {
         let logs = processes.logs(&relay.id, &ProcessLogsQuery::new().tail(1_u64)).await.unwrap();
         logs.entries.last().map_or(0, |entry| entry.sequence)
     };
-    while newest().await < 100 {}
+    while newest().await < 20 {}
     proxy.cut_all();
     let mut came = Vec::new();
     let error = timeout(PATIENCE, stream.read_to_end(&mut came)).await.unwrap().unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     assert_eq!(*stream.failure().unwrap().kind(), ErrorKind::ConnectionBroken, "{error}");
-    assert_eq!(came, bytes(LARGE, 1)[..came.len()], "what came before is right");
+    assert_eq!(came, bytes(LARGE, 1)[1000..1000 + came.len()], "what came before is right");
     nothing_is_left(&processes).await;
 }
 
@@ -409,22 +424,21 @@ async fn what_may_not_have_arrived_breaks_the_connection() {
     let server = crate::server().await;
     let proxy = Proxy::start(server.address()).await.unwrap();
     let sdk = SandboxAgent::connect(proxy.url()).await.unwrap();
-    let mut stream = sdk.ports().connect(echo().await).await.unwrap();
-    let mut inputs = 0;
-    proxy.policy(move |line| {
-        let is_input = line.contains("/input");
-        inputs += u32::from(is_input);
-        if is_input && inputs == 4 { Policy::refuse() } else { Policy::pass() }
-    });
+    let mut stream = sdk.ports().connect(swallow().await).await.unwrap();
     let (mut reads, mut writes) = tokio::io::split(&mut stream);
     let sent = bytes(LARGE, 13);
-    let write = writes.write_all(&sent);
+    let write = async {
+        writes.write_all(&sent[..200_000]).await?;
+        // Also what goes over a connection that is open by now.
+        proxy.policy(|line| if line.contains("/input") { Policy::refuse() } else { Policy::pass() });
+        proxy.cut_all();
+        writes.write_all(&sent[200_000..]).await
+    };
     let mut came = Vec::new();
     let read = reads.read_to_end(&mut came);
     let (written, read) = timeout(PATIENCE, async { tokio::join!(write, read) }).await.unwrap();
     assert_eq!(written.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
     assert_eq!(read.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
-    assert!(sent.starts_with(&came), "what came is right");
     assert_eq!(*stream.failure().unwrap().kind(), ErrorKind::ConnectionBroken);
     nothing_is_left(&sdk.processes()).await;
 }
@@ -447,4 +461,216 @@ async fn a_relay_is_ended_also_when_the_first_try_does_not_arrive() {
     });
     drop(stream);
     nothing_is_left(&sdk.processes()).await;
+}
+
+/// Through a proxy, whose requests to start a process are answered seconds after it was started.
+async fn answered_late() -> (RealServer, Proxy, SandboxAgent, Processes) {
+    let (server, direct) = connected().await;
+    let proxy = Proxy::start(server.address()).await.unwrap();
+    let sdk = SandboxAgent::connect(proxy.url()).await.unwrap();
+    proxy.policy(|line| {
+        if line.starts_with("POST /v1/processes ") { Policy::pass().slow(300) } else { Policy::pass() }
+    });
+    (server, proxy, sdk, direct.processes())
+}
+
+async fn one_is_there(processes: &Processes) {
+    while processes.list(None).await.unwrap().is_empty() {
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the real server: cargo xtask test"]
+async fn a_call_that_is_dropped_before_its_answer_leaves_nothing() {
+    let (_server, _proxy, sdk, processes) = answered_late().await;
+    let (ports, port, sdks) = (sdk.ports(), echo().await, sdk.processes());
+    tokio::select! {
+        opened = ports.connect(port) => panic!("{opened:?}"),
+        () = one_is_there(&processes) => {}
+    }
+    nothing_is_left(&processes).await;
+    tokio::select! {
+        done = sdks.exec(ExecRequest::new("sleep").arg("1000")) => panic!("{done:?}"),
+        () = one_is_there(&processes) => {}
+    }
+    nothing_is_left(&processes).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the real server: cargo xtask test"]
+async fn close_waits_also_for_a_connection_that_is_only_being_made() {
+    let (_server, _proxy, sdk, processes) = answered_late().await;
+    let forward = sdk.ports().forward(echo().await).await.unwrap();
+    let _local = TcpStream::connect(forward.address()).await.unwrap();
+    one_is_there(&processes).await;
+    timeout(PATIENCE, forward.close()).await.unwrap();
+    assert_eq!(processes.list(None).await.unwrap(), []);
+}
+
+#[tokio::test]
+#[ignore = "needs the real server: cargo xtask test"]
+async fn a_beat_that_is_not_answered_is_no_end() {
+    let server = crate::server().await;
+    let proxy = Proxy::start(server.address()).await.unwrap();
+    let limits = Limits::default().call(Duration::from_secs(2));
+    let sdk = SandboxAgent::builder(proxy.url()).limits(limits).connect().await.unwrap();
+    let inputs = Arc::<std::sync::atomic::AtomicUsize>::default();
+    let count = inputs.clone();
+    proxy.policy(move |line| {
+        let is_first =
+            line.contains("/input") && count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+        if is_first { Policy::pass().lose(Way::Down) } else { Policy::pass() }
+    });
+    let stream = sdk.ports().connect(echo().await).await.unwrap();
+    let again = async {
+        while inputs.load(std::sync::atomic::Ordering::Relaxed) < 2 && stream.failure().is_none() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, again).await.unwrap();
+    assert_eq!(stream.failure().map(ToString::to_string), None);
+    is_same_there_and_back(stream, &bytes(70_000, 17)).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the real server: cargo xtask test"]
+async fn what_is_written_never_gets_to_another_process() {
+    let mut server = crate::server().await;
+    let proxy = Proxy::start(server.address()).await.unwrap();
+    let sdk = SandboxAgent::connect(proxy.url()).await.unwrap();
+    let mut stream = sdk.ports().connect(echo().await).await.unwrap();
+    let relay = sdk.processes().list(None).await.unwrap().remove(0);
+    proxy.stop_listening().await;
+    server.restart().await.unwrap();
+    stream.write_all(b"for nobody else").await.unwrap();
+    let direct = builder(&server).connect().await.unwrap().processes();
+    let other = direct.create(&ProcessCreateRequest::new("cat").interactive(true)).await.unwrap();
+    assert_eq!(other.id, relay.id, "ids begin anew");
+    // The output's reader is not to notice first.
+    let (asked, seen) =
+        (Arc::new(tokio::sync::Notify::new()), Arc::<std::sync::atomic::AtomicBool>::default());
+    let (tell, open) = (asked.clone(), seen.clone());
+    proxy.policy(move |line| {
+        let is_log = line.contains("/logs");
+        if !is_log {
+            tell.notify_one();
+        }
+        if is_log && !open.load(std::sync::atomic::Ordering::Relaxed) {
+            Policy::refuse()
+        } else {
+            Policy::pass()
+        }
+    });
+    proxy.listen_again().await.unwrap();
+    timeout(PATIENCE, asked.notified()).await.unwrap();
+    // Time for what would be written then: more calls than it takes.
+    for _ in 0..20 {
+        direct.get(&other.id).await.unwrap();
+        sleep(Duration::from_millis(20)).await;
+    }
+    seen.store(true, std::sync::atomic::Ordering::Relaxed);
+    timeout(PATIENCE, stream.read_u8()).await.unwrap().unwrap_err();
+    assert_eq!(*stream.failure().unwrap().kind(), ErrorKind::ProcessGone);
+    direct.input(&other.id, b"end").await.unwrap();
+    let heard = async || {
+        let entries = direct.logs(&other.id, &ProcessLogsQuery::new()).await.unwrap().entries;
+        entries.iter().flat_map(|entry| entry.bytes().unwrap()).collect::<Vec<_>>()
+    };
+    let all = async { while !heard().await.ends_with(b"end") {} };
+    timeout(PATIENCE, all).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&heard().await), "end");
+}
+
+#[tokio::test]
+#[ignore = "needs the real server: cargo xtask test"]
+async fn an_interpreter_that_does_not_work_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    for program in ["sh", "python3"] {
+        symlink(path_of(program), folder.path().join(program)).unwrap();
+    }
+    let perl = folder.path().join("perl");
+    std::fs::write(&perl, "#!/bin/sh\nexit 2\n").unwrap();
+    std::fs::set_permissions(&perl, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let server = RealServer::start(RealServerOptions::new().env("PATH", folder.path().to_str().unwrap()))
+        .await
+        .unwrap();
+    let sdk = builder(&server).connect().await.unwrap();
+    is_same_there_and_back(sdk.ports().connect(echo().await).await.unwrap(), b"hello").await;
+}
+
+#[tokio::test]
+#[ignore = "needs the real server: cargo xtask test"]
+async fn the_sandboxs_settings_of_an_interpreter_are_not_its_relays() {
+    for (program, name, setting) in [
+        ("perl", "PERL5OPT", "-MNo::Such"),
+        ("perl", "PERL_UNICODE", "SDA"),
+        ("node", "NODE_OPTIONS", "--no-such"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        for program in ["sh", program] {
+            symlink(path_of(program), folder.path().join(program)).unwrap();
+        }
+        let options =
+            RealServerOptions::new().env("PATH", folder.path().to_str().unwrap()).env(name, setting);
+        let server = RealServer::start(options).await.unwrap();
+        let sdk = builder(&server).connect().await.unwrap();
+        is_same_there_and_back(sdk.ports().connect(echo().await).await.unwrap(), &bytes(70_000, 19)).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the real server: cargo xtask test"]
+async fn who_does_not_read_can_still_write() {
+    let (_server, sdk) = connected().await;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let mut stream = sdk.ports().connect(listener.local_addr().unwrap().port()).await.unwrap();
+    let (mut socket, _) = listener.accept().await.unwrap();
+    let (mut reads, mut writes) = socket.split();
+    let (answer, sent) = (bytes(LARGE, 21), bytes(LARGE, 23));
+    let mut heard = vec![0; LARGE];
+    let upload = async {
+        stream.write_all(&sent).await.unwrap();
+        // Only now, so that what was answered meanwhile waits.
+        let mut came = vec![0; LARGE];
+        stream.read_exact(&mut came).await.unwrap();
+        assert_eq!(Sha256::digest(&came), Sha256::digest(&answer));
+    };
+    let serve = async { tokio::join!(writes.write_all(&answer), reads.read_exact(&mut heard)) };
+    let ((), (wrote, read)) = timeout(PATIENCE, async { tokio::join!(upload, serve) }).await.unwrap();
+    wrote.unwrap();
+    read.unwrap();
+    assert_eq!(Sha256::digest(&heard), Sha256::digest(&sent));
+}
+
+#[tokio::test]
+#[ignore = "needs the real server: cargo xtask test"]
+async fn a_service_sees_what_broke_as_broken() {
+    for program in ["perl", "python3", "node"] {
+        let (_server, sdk, _path) = having(&["sh", program]).await;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let is_broken = async |mut socket: TcpStream| {
+            let outcome = timeout(PATIENCE, socket.read_to_end(&mut Vec::new())).await.unwrap();
+            assert_eq!(outcome.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset, "{program}");
+        };
+        let begun = async |forward: &PortForward| {
+            let mut local = TcpStream::connect(forward.address()).await.unwrap();
+            local.write_all(b"half").await.unwrap();
+            let (mut socket, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+            socket.read_exact(&mut [0; 4]).await.unwrap();
+            (local, socket)
+        };
+        let forward = sdk.ports().forward(port).await.unwrap();
+        // The client breaks off.
+        let (local, socket) = begun(&forward).await;
+        local.set_zero_linger().unwrap();
+        drop(local);
+        is_broken(socket).await;
+        // The forward is dropped.
+        let (_local, socket) = begun(&forward).await;
+        drop(forward);
+        is_broken(socket).await;
+        nothing_is_left(&sdk.processes()).await;
+    }
 }

@@ -9,7 +9,10 @@ const tellClient = (kind, number, data) => {
     process.stdout.write(data ? Buffer.concat([head, data]) : head);
 };
 const leave = () => process.stdout.write('', () => process.exit(0));
+// The target sees a connection that broke.
+let breakTarget = () => {};
 const fail = (text) => {
+    breakTarget();
     const data = Buffer.from(text);
     tellClient('x', data.length, data);
     leave();
@@ -17,19 +20,29 @@ const fail = (text) => {
 
 const carry = (target) => {
     target.setNoDelay(true);
+    breakTarget = () => (target.resetAndDestroy ? target.resetAndDestroy() : target.destroy());
+    const abandon = () => {
+        gone = true;
+        breakTarget();
+        process.exit(0);
+    };
     tellClient('o', 0);
     // How much of what comes is data, what is not read yet, and how much the target has not taken yet.
     let [left, input, waiting] = [0, Buffer.alloc(0), 0];
     // How much the client takes, and what went each way, as the frames count it.
     let [credit, sent, came] = [window, 0, 0];
-    let [clientEnded, shut, targetEnded, gone] = [false, false, false, false];
-    let heard = Date.now();
+    let [clientEnded, shut, targetEnded, deaf, gone] = [false, false, false, false, false];
+    // Why the target's connection broke, where writing to it was told: reading is then told of an end.
+    let lost;
+    // For how many seconds nothing was heard, whatever the clock was set to meanwhile.
+    let idle = 0;
 
-    const isOver = () => targetEnded && shut && !gone && ((gone = true), leave());
+    const isOver = () => targetEnded && (shut || deaf) && !gone && ((gone = true), leave());
     const shutWhenTaken = () => {
         if (clientEnded && !shut && waiting === 0) {
             shut = true;
             target.end();
+            tellClient('s', 0);
             isOver();
         }
     };
@@ -46,10 +59,29 @@ const carry = (target) => {
     };
     target.on('readable', take);
     target.on('end', () => {
+        if (gone) return;
+        if (lost) {
+            gone = true;
+            return fail(`broken ${lost}`);
+        }
         targetEnded = true;
         tellClient('e', sent);
         isOver();
     });
+    // A connection that fails at writing would be given up with what was not read of it. But a target that ended and
+    // reads no more has said all of its answer.
+    for (const name of ['_write', '_writev']) {
+        const write = target[name];
+        target[name] = (...args) => {
+            const done = args.pop();
+            write.call(target, ...args, (error) => {
+                if (error) deaf = true;
+                if (error && error.code !== 'EPIPE') lost = lost || error.code || error.message;
+                done();
+                isOver();
+            });
+        };
+    }
     target.on('error', (error) => {
         if (gone) return;
         gone = true;
@@ -57,7 +89,7 @@ const carry = (target) => {
         else fail(`broken ${error.code || error.message}`);
     });
     process.stdin.on('data', (data) => {
-        heard = Date.now();
+        idle = 0;
         input = input.length ? Buffer.concat([input, data]) : data;
         while (input.length) {
             if (left) {
@@ -78,17 +110,30 @@ const carry = (target) => {
             input = input.subarray(5);
             if (kind === 'd') left = count;
             else if (kind === 'a') {
-                credit = window - ((sent - count) >>> 0);
+                // One that was said again comes late, and takes nothing back.
+                credit = Math.max(credit, window - ((sent - count) >>> 0));
                 take();
             } else if (kind === 'e') {
-                if (came !== count) return fail(`broken ${came} bytes came of ${count}`);
+                if (came !== count) {
+                    gone = true;
+                    return fail(`broken ${came} bytes came of ${count}`);
+                }
                 clientEnded = true;
                 shutWhenTaken();
-            } else if (kind !== 'p') return fail('broken input that can not be read');
+            } else if (kind === 'r') {
+                gone = true;
+                breakTarget();
+                tellClient('s', 0);
+                return leave();
+            }
+            else if (kind !== 'p') {
+                gone = true;
+                return fail('broken input that can not be read');
+            }
         }
     });
-    process.stdin.on('end', () => process.exit(0));
-    setInterval(() => Date.now() - heard > silence * 1000 && process.exit(0), 5000);
+    process.stdin.on('end', abandon);
+    setInterval(() => (idle += 5) > silence && abandon(), 5000);
 };
 
 const connect = ([host, ...others], why) => {

@@ -1,6 +1,6 @@
 use strict;
 use warnings;
-use Errno qw(EAGAIN EINTR EWOULDBLOCK);
+use Errno qw(EAGAIN EINTR EPIPE EWOULDBLOCK);
 use Fcntl;
 use Socket qw(:DEFAULT IPPROTO_TCP TCP_NODELAY);
 
@@ -18,15 +18,24 @@ sub tell_client {
     }
 }
 
+my $target;
+
+# Closed as it is then, the target sees a connection that broke, also when this process is killed.
+sub break_when_closed {
+    my ($breaks) = @_;
+    setsockopt($target, SOL_SOCKET, SO_LINGER, pack('ii', $breaks, 0));
+}
+
 sub fail {
     my ($text) = @_;
+    break_when_closed(1) if $target;
     tell_client('x', length $text, $text);
     exit 0;
 }
 
 my @places = ([PF_INET, pack_sockaddr_in($port, INADDR_LOOPBACK)]);
 push @places, eval { [Socket::AF_INET6(), Socket::pack_sockaddr_in6($port, Socket::IN6ADDR_LOOPBACK())] };
-my ($target, $why);
+my $why;
 for my $place (@places) {
     next unless $place && socket(my $socket, $place->[0], SOCK_STREAM, 0);
     if (connect($socket, $place->[1])) {
@@ -37,6 +46,7 @@ for my $place (@places) {
 }
 fail('refused ' . ($why // 'no socket')) unless $target;
 setsockopt($target, IPPROTO_TCP, TCP_NODELAY, 1);
+break_when_closed(1);
 fcntl($target, F_SETFL, fcntl($target, F_GETFL, 0) | O_NONBLOCK);
 tell_client('o', 0);
 
@@ -46,7 +56,10 @@ my ($input, $left, $waiting) = ('', 0, '');
 # How much the client takes, and what went each way, as the frames count it.
 my ($credit, $sent, $came) = ($window, 0, 0);
 my ($client_ended, $shut, $target_ended, $deaf) = (0, 0, 0, 0);
-my $heard = time;
+# Why the target's connection broke, where writing to it was told: reading is then told of an end.
+my $lost;
+# For how long nothing was heard. One round takes no more than 5 s, whatever the clock was set to meanwhile.
+my ($idle, $before) = (0, time);
 while (1) {
     my ($reads, $writes) = ('', '');
     vec($reads, 0, 1) = 1;
@@ -57,11 +70,16 @@ while (1) {
         next if $! == EINTR;
         fail("broken $!");
     }
-    exit 0 if time - $heard > $silence;
-    next unless $ready;
-    if (vec($reads, 0, 1)) {
-        exit 0 unless sysread(STDIN, $input, 131072, length $input);
-        $heard = time;
+    my $now = time;
+    my $took = $now - $before;
+    $idle += $took < 0 ? 0 : $took > 5 ? 5 : $took;
+    $before = $now;
+    if ($ready && vec($reads, 0, 1)) {
+        unless (sysread(STDIN, $input, 131072, length $input)) {
+            break_when_closed(1);
+            exit 0;
+        }
+        $idle = 0;
         while (length $input) {
             if ($left) {
                 my $data = substr($input, 0, $left, '');
@@ -74,14 +92,29 @@ while (1) {
             last if length $input < 5;
             my ($kind, $count) = unpack('aN', substr($input, 0, 5, ''));
             if    ($kind eq 'd') { $left = $count }
-            elsif ($kind eq 'a') { $credit = $window - (($sent - $count) & 0xffffffff) }
+            elsif ($kind eq 'a') {
+                # One that was said again comes late, and takes nothing back.
+                my $now = $window - (($sent - $count) & 0xffffffff);
+                $credit = $now if $now > $credit;
+            }
             elsif ($kind eq 'e') {
                 fail("broken $came bytes came of $count") if $came != $count;
                 $client_ended = 1;
             }
+            elsif ($kind eq 'r') {
+                break_when_closed(1);
+                close $target;
+                tell_client('s', 0);
+                exit 0;
+            }
             elsif ($kind ne 'p') { fail('broken input that can not be read') }
         }
     }
+    if ($idle > $silence) {
+        break_when_closed(1);
+        exit 0;
+    }
+    next unless $ready;
     if (length $waiting) {
         my $wrote = syswrite($target, $waiting);
         if (defined $wrote) {
@@ -89,14 +122,18 @@ while (1) {
             tell_client('a', $wrote) if $wrote;
         }
         elsif ($! != EAGAIN && $! != EWOULDBLOCK && $! != EINTR) {
+            # A target that ended and reads no more has said all of its answer.
+            $lost = "$!" if $! != EPIPE;
             $deaf = 1;
             tell_client('a', length $waiting);
             $waiting = '';
         }
     }
     if ($client_ended && !$shut && !length $waiting) {
+        break_when_closed(0);
         shutdown($target, 1);
         $shut = 1;
+        tell_client('s', 0);
     }
     if (vec($reads, $number, 1)) {
         my $got = sysread($target, my $data, $credit < 32768 ? $credit : 32768);
@@ -107,6 +144,9 @@ while (1) {
             $credit -= $got;
             $sent = ($sent + $got) & 0xffffffff;
             tell_client('d', $got, $data);
+        }
+        elsif (defined $lost) {
+            fail("broken $lost");
         }
         else {
             $target_ended = 1;

@@ -14,13 +14,30 @@ def tell_client(kind, number, data=b""):
         frame = frame[os.write(1, frame):]
 
 
+target, why = None, None
+
+
+def break_when_closed(breaks):
+    """Closed as it is then, the target sees a connection that broke, also when this process is killed."""
+    try:
+        target.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", breaks, 0))
+    except OSError:
+        pass
+
+
+def leave():
+    break_when_closed(1)
+    sys.exit(0)
+
+
 def fail(text):
+    if target:
+        break_when_closed(1)
     text = text.encode("utf-8", "replace")
     tell_client(b"x", len(text), text)
     sys.exit(0)
 
 
-target, why = None, None
 for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
     try:
         target = socket.socket(family, socket.SOCK_STREAM)
@@ -31,6 +48,7 @@ for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
 if target is None:
     fail("refused %s" % why)
 target.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+break_when_closed(1)
 target.setblocking(False)
 tell_client(b"o", 0)
 
@@ -39,17 +57,20 @@ data_in, left, waiting = bytearray(), 0, bytearray()
 # How much the client takes, and what went each way, as the frames count it.
 credit, sent, came = window, 0, 0
 client_ended = shut = target_ended = deaf = False
-heard = time.monotonic()
+# Why the target's connection broke, where writing to it was told: reading is then told of an end.
+lost = None
+# For how long nothing was heard. One round takes no more than 5 s, however long this process was stopped.
+idle, before = 0, time.monotonic()
 while True:
     reads = [0] if target_ended or credit <= 0 else [0, target]
     reads, writes, _ = select.select(reads, [target] if waiting else [], [], 5)
-    if time.monotonic() - heard > silence:
-        sys.exit(0)
+    now = time.monotonic()
+    idle, before = idle + min(now - before, 5), now
     if 0 in reads:
         got = os.read(0, 131072)
         if not got:
-            sys.exit(0)
-        heard = time.monotonic()
+            leave()
+        idle = 0
         data_in += got
         while data_in:
             if left:
@@ -69,13 +90,21 @@ while True:
             if kind == b"d":
                 left = count
             elif kind == b"a":
-                credit = window - ((sent - count) & 0xFFFFFFFF)
+                # One that was said again comes late, and takes nothing back.
+                credit = max(credit, window - ((sent - count) & 0xFFFFFFFF))
             elif kind == b"e":
                 if came != count:
                     fail("broken %d bytes came of %d" % (came, count))
                 client_ended = True
+            elif kind == b"r":
+                break_when_closed(1)
+                target.close()
+                tell_client(b"s", 0)
+                sys.exit(0)
             elif kind != b"p":
                 fail("broken input that can not be read")
+    if idle > silence:
+        leave()
     if waiting:
         try:
             wrote = target.send(waiting)
@@ -83,16 +112,21 @@ while True:
             tell_client(b"a", wrote)
         except (BlockingIOError, InterruptedError):
             pass
-        except OSError:
+        except OSError as error:
+            # A target that ended and reads no more has said all of its answer.
+            if not isinstance(error, BrokenPipeError):
+                lost = error
             deaf = True
             tell_client(b"a", len(waiting))
             waiting.clear()
     if client_ended and not shut and not waiting:
+        break_when_closed(0)
         try:
             target.shutdown(socket.SHUT_WR)
         except OSError:
             pass
         shut = True
+        tell_client(b"s", 0)
     if target in reads:
         try:
             got = target.recv(min(credit, 32768))
@@ -104,6 +138,8 @@ while True:
             credit -= len(got)
             sent = (sent + len(got)) & 0xFFFFFFFF
             tell_client(b"d", len(got), got)
+        elif lost:
+            fail("broken %s" % lost)
         else:
             target_ended = True
             tell_client(b"e", sent)
