@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::operation::Operation;
+use super::operation::{Operation, Repeats};
 use super::retry::tried;
 use crate::client::Guard;
 use crate::error::{Delivery, Error, ErrorKind, Limit, Result};
@@ -116,7 +116,8 @@ impl Api {
         query: &Q,
     ) -> Result<Address<'a>> {
         let segments = operation.segments(arguments)?;
-        Ok(Address { method: operation.method.clone(), segments, query: pairs(query)? })
+        let (method, repeats) = (operation.method.clone(), operation.repeats);
+        Ok(Address { method, repeats, segments, query: pairs(query)? })
     }
 
     async fn send(&self, request: RequestBuilder, content: &Content) -> Result<Response> {
@@ -137,6 +138,7 @@ pub(crate) fn read<Q, B, R: DeserializeOwned>(operation: &Operation<Q, B, R>, an
 #[derive(Debug)]
 pub(crate) struct Address<'a> {
     method: reqwest::Method,
+    repeats: Repeats,
     segments: Vec<&'a str>,
     query: Vec<(String, String)>,
 }
@@ -144,7 +146,11 @@ pub(crate) struct Address<'a> {
 impl Address<'_> {
     pub(crate) fn builder(&self, http: &Http) -> RequestBuilder {
         let query: Vec<_> = self.query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        http.request_with(self.method.clone(), &self.segments, &query)
+        let method = self.method.clone();
+        match self.repeats {
+            Repeats::Yes => http.repeatable_with(method, &self.segments, &query),
+            Repeats::No => http.request_with(method, &self.segments, &query),
+        }
     }
 }
 

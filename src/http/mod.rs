@@ -34,6 +34,8 @@ const SECRET: usize = 4;
 #[derive(Clone)]
 pub(crate) struct Http {
     client: reqwest::Client,
+    /// For what can be sent again, where that is to go over connections that are open already.
+    keeping: Option<reqwest::Client>,
     base: Url,
     headers: HeaderMap,
     tokens: Option<Arc<Tokens>>,
@@ -59,6 +61,11 @@ pub(crate) fn client() -> reqwest::ClientBuilder {
         .pool_max_idle_per_host(0)
         // A redirect would carry headers of the caller's to another host.
         .redirect(reqwest::redirect::Policy::none())
+}
+
+/// The same, with connections that are kept until they were idle for so long.
+pub(crate) fn keeping(idle: Duration) -> reqwest::ClientBuilder {
+    client().pool_max_idle_per_host(usize::MAX).pool_idle_timeout(idle)
 }
 
 /// Refuses an address that this build's own client can't speak to.
@@ -104,7 +111,13 @@ impl Http {
             value.set_sensitive(true);
             map.insert(AUTHORIZATION, value);
         }
-        Ok(Self { client, base, headers: map, tokens: None })
+        Ok(Self { client, keeping: None, base, headers: map, tokens: None })
+    }
+
+    /// Sends what can be sent again by this client, which keeps its connections.
+    pub(crate) fn with_kept_connections(mut self, keeping: reqwest::Client) -> Self {
+        self.keeping = Some(keeping);
+        self
     }
 
     /// Takes the tokens of a provider, each call of which may take so long, in place of a fixed one.
@@ -126,6 +139,27 @@ impl Http {
         segments: &[&str],
         query: &[(&str, &str)],
     ) -> RequestBuilder {
+        self.request_by(&self.client, method, segments, query)
+    }
+
+    /// The same for a request that does no harm when it is sent again, which is what becomes of one whose connection
+    /// the other side was closing.
+    pub(crate) fn repeatable_with(
+        &self,
+        method: Method,
+        segments: &[&str],
+        query: &[(&str, &str)],
+    ) -> RequestBuilder {
+        self.request_by(self.keeping.as_ref().unwrap_or(&self.client), method, segments, query)
+    }
+
+    fn request_by(
+        &self,
+        client: &reqwest::Client,
+        method: Method,
+        segments: &[&str],
+        query: &[(&str, &str)],
+    ) -> RequestBuilder {
         let mut url = self.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(segments);
@@ -133,7 +167,7 @@ impl Http {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        self.client.request(method, url).headers(self.headers.clone())
+        client.request(method, url).headers(self.headers.clone())
     }
 
     /// The page of the server's that people look at, without anything secret.

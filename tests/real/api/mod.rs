@@ -12,6 +12,7 @@ mod flood;
 mod front;
 #[cfg(feature = "files")]
 mod hostile;
+mod kept;
 #[cfg(feature = "files")]
 mod large;
 mod logs;

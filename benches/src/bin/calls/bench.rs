@@ -11,11 +11,14 @@ use crate::bare::Bare;
 
 /// Calls of each side in one run: so many that a median of them stands still.
 const CALLS: usize = 200;
+/// What reqwest itself keeps connections for.
+const IDLE: Duration = Duration::from_secs(90);
 /// What a call may cost, as a multiple of the bare request.
 const BAR: f64 = 1.1;
 
 pub(crate) struct Bench {
     pub(crate) sdk: SandboxAgent,
+    pub(crate) keeping: SandboxAgent,
     pub(crate) bare: Bare,
     pub(crate) pooled: Bare,
     /// The sandbox is this machine.
@@ -27,13 +30,15 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) async fn connect(options: &Options) -> Result<Self> {
         let sdk = SandboxAgent::connect(&options.url).await?;
+        let keeping = SandboxAgent::builder(&options.url).keep_connections(IDLE).connect().await?;
         let (bare, pooled) = (Bare::new(&options.url)?, Bare::pooled(&options.url)?);
         let folder = tempfile::tempdir()?;
-        Ok(Self { sdk, bare, pooled, folder, runs: options.runs, measures: Vec::new() })
+        Ok(Self { sdk, keeping, bare, pooled, folder, runs: options.runs, measures: Vec::new() })
     }
 
     pub(crate) async fn close(self) -> Result<Vec<Measure>> {
         self.sdk.close().await?;
+        self.keeping.close().await?;
         Ok(self.measures)
     }
 

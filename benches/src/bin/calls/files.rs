@@ -27,6 +27,9 @@ pub(crate) async fn measure(bench: &mut Bench) -> Result<()> {
     let pooled = bench.pooled.clone();
     let stat = async || pooled.get::<FsStat>("/v1/fs/stat", &query).await;
     bench.tell("fs stat, beside a kept connection", async || Ok(fs.stat(at).await?), stat).await?;
+    let keeping = bench.keeping.fs();
+    let kept = async || Ok(keeping.stat(at).await?);
+    bench.compare("fs stat, both over kept connections", kept, stat).await?;
 
     let entries = async || bare.get::<Vec<FsEntry>>("/v1/fs/entries", &[("path", &folder)]).await;
     bench.compare("fs entries, 100 of them", async || Ok(fs.entries(&folder).await?), entries).await?;
