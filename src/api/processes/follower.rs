@@ -22,12 +22,14 @@ const LAST_LOOK: Duration = Duration::from_secs(2);
 /// While output comes the end may be near.
 const BUSY_LOOK: Duration = Duration::from_millis(250);
 /// A process that ended may have left output on its way, and the server tells of the end before it has read
-/// all of that: the end counts once this often in a row nothing came. Each is a call, so that a server that
-/// is busy is given longer.
+/// all of that: the end counts once nothing has come for this often as long. A server that is busy is given longer,
+/// by how long it takes to answer.
 const SETTLE: Duration = Duration::from_millis(50);
-const SETTLED: usize = 3;
+const SETTLED: u32 = 3;
 /// What a terminal has is read later than what a pipe has.
-const SETTLED_TERMINAL: usize = 6;
+const SETTLED_TERMINAL: u32 = 6;
+/// So many times its slowest answer.
+const SETTLED_BUSY: u32 = 20;
 /// So often at most: its children may write on without end.
 const MOST_SETTLES: usize = 40;
 /// What the server has is sent at once; later than this it was passed over.
@@ -215,13 +217,16 @@ impl Follower {
     async fn settle(&mut self, info: ProcessInfo) -> Result<()> {
         let enough = if info.tty { SETTLED_TERMINAL } else { SETTLED };
         let mut until = self.processes.newest_sequence(&self.id).await?;
-        let mut settled = 0;
+        let (mut quiet_since, mut slowest) = (Instant::now(), Duration::ZERO);
         for _ in 0..MOST_SETTLES {
             sleep(SETTLE).await;
+            let asked = Instant::now();
             let now = self.processes.newest_sequence(&self.id).await?;
-            settled = if now == until { settled + 1 } else { 0 };
-            until = now;
-            if settled >= enough {
+            slowest = slowest.max(asked.elapsed());
+            if now != until {
+                (until, quiet_since) = (now, Instant::now());
+            }
+            if quiet_since.elapsed() >= SETTLE * enough + slowest * SETTLED_BUSY {
                 break;
             }
         }
