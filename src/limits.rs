@@ -121,8 +121,7 @@ impl Limits {
         connect: Duration,
         /// How long one call of a [token provider](crate::TokenProvider) may take. 30 s: longer than a busy
         /// identity provider, no longer than one try of a call. It is added to the bound of whatever needs the token,
-        /// for each time that one is needed: a short bound is the server's, and says nothing of the provider. Only
-        /// where an event stream is opened, [`heartbeat`](Self::heartbeat) is for both.
+        /// for each time that one is needed: a short bound is the server's, and says nothing of the provider.
         token: Duration,
         /// How long a request other than a prompt waits for its answer. 120 s, the server's own
         /// limit on a call: the first session of an agent may install it.

@@ -21,10 +21,11 @@ tokio::task_local! {
 pub(crate) struct Late;
 
 /// Runs `work` for so long, as tokio's `timeout` does; but the clock stands still while a provider is asked for
-/// a token. That has a limit of its own, and a short one for the server would end each call of a slow provider
+/// a token, and so does that of each bound around this one. That has a limit of its own, and a short one for the server would end each call of a slow provider
 /// before anything is sent.
 pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, Late> {
-    let clock = Arc::<Clock>::default();
+    let around = CLOCK.try_with(Arc::clone).ok();
+    let clock = Arc::new(Clock { around, ..Clock::default() });
     let end = after(Instant::now(), limit);
     let mut work = pin!(CLOCK.scope(clock.clone(), work));
     let mut late = pin!(sleep_until(end));
@@ -44,15 +45,19 @@ pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) ->
     .await
 }
 
-/// Stops the clock of the bound around it.
+/// Stops the clocks of the bounds around it.
 pub(super) async fn unbounded<T>(asking: impl Future<Output = T>) -> T {
-    let _stopped = CLOCK.try_with(|clock| Stopped::new(clock.clone())).ok();
+    let _stopped = CLOCK.try_with(Arc::clone).ok().map(Stopped::new);
     asking.await
 }
 
 /// How long a provider was asked within one bound.
 #[derive(Debug, Default)]
-struct Clock(Mutex<Times>);
+struct Clock {
+    times: Mutex<Times>,
+    /// Of the next bound around this one.
+    around: Option<Arc<Clock>>,
+}
 
 #[derive(Debug, Default)]
 struct Times {
@@ -70,25 +75,29 @@ impl Clock {
 
     /// Nothing panics while it holds the lock.
     fn times(&self) -> MutexGuard<'_, Times> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The clock stands still for as long as this lives.
-struct Stopped(Arc<Clock>);
+/// A clock and those around it stand still for as long as this lives.
+struct Stopped {
+    clock: Arc<Clock>,
+    _around: Option<Box<Self>>,
+}
 
 impl Stopped {
     fn new(clock: Arc<Clock>) -> Self {
+        let around = clock.around.clone().map(|around| Box::new(Self::new(around)));
         let mut times = clock.times();
         times.asking.get_or_insert_with(|| (Instant::now(), 0)).1 += 1;
         drop(times);
-        Self(clock)
+        Self { clock, _around: around }
     }
 }
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        let mut times = self.0.times();
+        let mut times = self.clock.times();
         times.asking = match times.asking.take() {
             Some((since, count)) if count > 1 => Some((since, count - 1)),
             Some((since, _)) => {
@@ -132,6 +141,24 @@ mod tests {
         };
         assert!(within(2 * SECOND, work).await.is_err());
         assert_eq!(begin.elapsed(), 82 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_clocks_of_bounds_around_it_stand_still_too() {
+        let begin = Instant::now();
+        let inner = async {
+            let _ = within(2 * SECOND, unbounded(sleep(30 * SECOND))).await;
+            within(SECOND, pending::<()>()).await
+        };
+        assert!(within(3 * SECOND, inner).await.unwrap().is_err(), "the inner one ran out");
+        assert_eq!(begin.elapsed(), 31 * SECOND);
+        let begin = Instant::now();
+        let inner = async {
+            let _ = within(9 * SECOND, unbounded(sleep(30 * SECOND))).await;
+            pending::<()>().await;
+        };
+        assert!(within(3 * SECOND, inner).await.is_err());
+        assert_eq!(begin.elapsed(), 33 * SECOND);
     }
 
     #[tokio::test(start_paused = true)]

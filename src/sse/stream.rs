@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::event::{self, SseEvent};
 use super::frame::{Frame, Framer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::http::{Http, NO_LIMIT, transport};
+use crate::http::{Http, NO_LIMIT, transport, within};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -84,7 +84,7 @@ impl EventSource {
         let request = request.header(ACCEPT, "text/event-stream").timeout(NO_LIMIT);
         // The body of a refusal is part of what may not come.
         let response = async { http.accept(http.send(request).await?).await };
-        let response = timeout(silence, response).await.map_err(|_| dead(silence))??;
+        let response = within(silence, response).await.map_err(|_| dead(silence))??;
         Ok(Self { response, framer: Framer::new(max_event), silence })
     }
 
