@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::call::timed_out;
 use super::operation::{Operation, Repeats};
 use crate::error::{Delivery, Error, ErrorKind, Result};
-use crate::http::{Problem, within};
+use crate::http::within;
 use crate::limits::{Limits, after};
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
@@ -99,15 +99,10 @@ pub(crate) fn passes(error: &Error) -> bool {
         ErrorKind::Unreachable | ErrorKind::TokenUnavailable => true,
         ErrorKind::Refused(problem) => {
             let busy = matches!(problem.status, 408 | 425 | 429 | 502 | 503 | 504);
-            busy && (!is_the_servers(problem) || error.retry_after().is_some())
+            busy && (!problem.is_the_servers() || error.retry_after().is_some())
         }
         _ => false,
     }
-}
-
-/// Whether it is the server that refuses, and not somebody before it, who knows nothing of what is there.
-pub(crate) fn is_the_servers(problem: &Problem) -> bool {
-    problem.kind.starts_with("urn:sandbox-agent:error:")
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ impl Problem {
         problem
     }
 
-    /// Whether the server itself says it, and nobody in front of it.
+    /// Whether the server itself says it, and nobody in front of it, who knows nothing of what is there.
     pub(crate) fn is_the_servers(&self) -> bool {
         self.kind.starts_with("urn:sandbox-agent:error:")
     }

@@ -79,9 +79,7 @@ impl Config {
 /// The server refuses what isn't there. A refusal of somebody else's is no such answer.
 fn found<T>(answer: Result<T>) -> Result<Option<T>> {
     let missing = |error: &Error| {
-        error.problem().is_some_and(|problem| {
-            problem.status == 404 && problem.kind.starts_with("urn:sandbox-agent:error:")
-        })
+        error.problem().is_some_and(|problem| problem.status == 404 && problem.is_the_servers())
     };
     match answer {
         Ok(value) => Ok(Some(value)),

@@ -23,8 +23,6 @@ use types::{FsFolderQuery, FsPathQuery};
 
 use super::ByteStream;
 use super::call::{Api, Content, read};
-#[cfg(feature = "files")]
-use super::retry::is_the_servers;
 use crate::error::{Delivery, Error, ErrorKind, Result};
 
 pub(crate) mod operations {
@@ -145,7 +143,7 @@ impl Fs {
 fn is_missing(error: &Error) -> bool {
     // Of a call that it doesn't know it says the same with a 404.
     error.problem().is_some_and(|problem| {
-        is_the_servers(problem) && problem.status == 400 && problem.code() == "invalid_request"
+        problem.is_the_servers() && problem.status == 400 && problem.code() == "invalid_request"
     })
 }
 

@@ -9,8 +9,8 @@ use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
 
 use super::{Fs, FsEntry, FsEntryType};
-use crate::api::retry::is_the_servers;
 use crate::error::Result;
+use crate::http::Problem;
 
 impl Fs {
     /// What is in a folder and in the folders in it, `depth` levels of them: 1 is the folder itself, as
@@ -67,7 +67,7 @@ impl Walk {
     async fn is_gone(&self, path: &str) -> bool {
         match self.fs.stat(path).await {
             Ok(stat) => stat.entry_type != FsEntryType::Directory,
-            Err(error) => error.problem().is_some_and(is_the_servers),
+            Err(error) => error.problem().is_some_and(Problem::is_the_servers),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use super::*;
+use crate::http::Problem;
 
 fn refused(status: u16, body: &str) -> Error {
     Error::new(ErrorKind::Refused(Problem::read(status, body.as_bytes())), "refused")

@@ -9,8 +9,9 @@ use crate::api::fs::types::{FsActionResponse, FsDeleteQuery};
 use crate::api::fs::{Fs, FsMoveRequest, is_missing, operations};
 use crate::api::operation::{Operation, Repeats};
 use crate::api::processes::{ProcessRunRequest, ProcessRunResponse};
-use crate::api::retry::{Retry, is_the_servers};
+use crate::api::retry::Retry;
 use crate::error::{Error, ErrorKind, Limit, Result};
+use crate::http::Problem;
 
 /// For what gives the same however often it is run.
 const RUN_AGAIN: Operation<(), ProcessRunRequest, ProcessRunResponse> =
@@ -112,7 +113,7 @@ mv -f "$1" "$2" || test ! -e "$1""#;
             match retry.failed(&error, Instant::now()) {
                 Some(delay) => sleep(delay).await,
                 // One before it may have been done meanwhile, for which this one is refused.
-                None if in_doubt && error.problem().is_some_and(is_the_servers) => {
+                None if in_doubt && error.problem().is_some_and(Problem::is_the_servers) => {
                     return if self.is_moved(&request).await? { Ok(()) } else { Err(error) };
                 }
                 None => return Err(error),
