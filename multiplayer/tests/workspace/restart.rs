@@ -1,11 +1,31 @@
 //! What a workspace is like when it is opened again.
 
-use sandbox_agent_multiplayer::{FrameBody, Limits, NewPrompt, Phase};
+use sandbox_agent_multiplayer::{FrameBody, Limits, Member, NewPrompt, Phase, Workspace};
 use sandbox_agent_persist_sqlite::SqliteSessionPersistDriver;
 use sandbox_agent_sdk::{MemorySessionPersistDriver, SessionEventExt};
+use sandbox_agent_testkit::Sandbox;
 use tokio::time::timeout;
 
 use crate::{PATIENCE, ask, builder, join, of_prompt, over, said, sandbox, until, whole_line};
+
+/// The workspace as the store has it, and somebody in it.
+async fn enter(sandbox: &Sandbox, driver: &MemorySessionPersistDriver) -> (Workspace, Member) {
+    let workspace = builder(sandbox, driver.clone()).await.open().await.unwrap();
+    let ada = join(&workspace, "ada").await;
+    (workspace, ada)
+}
+
+/// Leaves the workspace while the agent works on the first of these, once it has said something.
+async fn leave_in_a_turn(workspace: Workspace, ada: Member, prompts: impl IntoIterator<Item = NewPrompt>) {
+    let mut frames = ada.frames().unwrap();
+    for prompt in prompts {
+        ada.prompt(prompt).await.unwrap();
+    }
+    until(&mut frames, |body| matches!(body, FrameBody::SessionEvent(event) if event.agent_text().is_some()))
+        .await;
+    drop((ada, frames));
+    workspace.detach().await.unwrap();
+}
 
 #[tokio::test]
 async fn history_and_control_are_as_they_were_and_the_line_goes_on() {
@@ -59,19 +79,14 @@ async fn a_line_keeps_its_name_for_as_long_as_its_store_has_it() {
 async fn a_turn_that_runs_goes_on_and_its_end_is_told() {
     let sandbox = sandbox().await;
     let driver = MemorySessionPersistDriver::new();
-    let workspace = builder(&sandbox, driver.clone()).await.open().await.unwrap();
-    let ada = join(&workspace, "ada").await;
-    let mut frames = ada.frames().unwrap();
-    ada.prompt(NewPrompt::with_id("long", "say begun; think 700; say ended")).await.unwrap();
-    ada.prompt(NewPrompt::with_id("next", "say next")).await.unwrap();
-    until(&mut frames, |body| matches!(body, FrameBody::SessionEvent(event) if event.agent_text().is_some()))
-        .await;
-    drop((ada, frames));
-    workspace.detach().await.unwrap();
-    drop(workspace);
+    let (workspace, ada) = enter(&sandbox, &driver).await;
+    let prompts = [
+        NewPrompt::with_id("long", "say begun; think 700; say ended"),
+        NewPrompt::with_id("next", "say next"),
+    ];
+    leave_in_a_turn(workspace, ada, prompts).await;
 
-    let workspace = builder(&sandbox, driver).await.open().await.unwrap();
-    let ada = join(&workspace, "ada").await;
+    let (_workspace, ada) = enter(&sandbox, &driver).await;
     let mut frames = ada.frames_after(0).unwrap();
     let known = ada.prompt(NewPrompt::with_id("long", "say begun; think 700; say ended")).await.unwrap();
     assert!(known.known);
@@ -103,8 +118,7 @@ async fn what_is_behind_the_checkpoint_is_read_and_no_more() {
 async fn events_that_came_while_nobody_ran_the_workspace_are_in_the_line() {
     let sandbox = sandbox().await;
     let driver = MemorySessionPersistDriver::new();
-    let workspace = builder(&sandbox, driver.clone()).await.open().await.unwrap();
-    let ada = join(&workspace, "ada").await;
+    let (workspace, ada) = enter(&sandbox, &driver).await;
     ask(&ada, "say first").await;
     drop(ada);
     workspace.detach().await.unwrap();
@@ -112,8 +126,7 @@ async fn events_that_came_while_nobody_ran_the_workspace_are_in_the_line() {
     let session = sdk.resume_session("default").await.unwrap().session;
     session.prompt("say elsewhere").await.unwrap();
     sdk.detach().await.unwrap();
-    let workspace = builder(&sandbox, driver).await.open().await.unwrap();
-    let ada = join(&workspace, "ada").await;
+    let (_workspace, ada) = enter(&sandbox, &driver).await;
     let mut frames = ada.frames_after(0).unwrap();
     until(
         &mut frames,
@@ -129,15 +142,8 @@ async fn events_that_came_while_nobody_ran_the_workspace_are_in_the_line() {
 async fn a_turn_that_ended_while_nobody_ran_the_workspace_is_not_prompted_again() {
     let sandbox = sandbox().await;
     let driver = MemorySessionPersistDriver::new();
-    let workspace = builder(&sandbox, driver.clone()).await.open().await.unwrap();
-    let ada = join(&workspace, "ada").await;
-    let mut frames = ada.frames().unwrap();
-    ada.prompt(NewPrompt::with_id("p", "say begun; think 300; say ended")).await.unwrap();
-    until(&mut frames, |body| matches!(body, FrameBody::SessionEvent(event) if event.agent_text().is_some()))
-        .await;
-    drop((ada, frames));
-    workspace.detach().await.unwrap();
-    drop(workspace);
+    let (workspace, ada) = enter(&sandbox, &driver).await;
+    leave_in_a_turn(workspace, ada, [NewPrompt::with_id("p", "say begun; think 300; say ended")]).await;
     let sdk = crate::sdk(&sandbox, driver.clone()).await;
     let session = sdk.resume_session("default").await.unwrap().session;
     if let Some(turn) = session.running_turn() {
@@ -145,8 +151,7 @@ async fn a_turn_that_ended_while_nobody_ran_the_workspace_is_not_prompted_again(
     }
     sdk.detach().await.unwrap();
 
-    let workspace = builder(&sandbox, driver).await.open().await.unwrap();
-    let ada = join(&workspace, "ada").await;
+    let (_workspace, ada) = enter(&sandbox, &driver).await;
     let mut frames = ada.frames_after(0).unwrap();
     assert_eq!(timeout(PATIENCE, over(&mut frames, "p")).await.unwrap().phase, Phase::Done);
     assert_eq!(said(&whole_line(&ada).await), "begunended");
@@ -156,17 +161,11 @@ async fn a_turn_that_ended_while_nobody_ran_the_workspace_is_not_prompted_again(
 async fn a_prompt_whose_session_was_deleted_is_over() {
     let sandbox = sandbox().await;
     let driver = MemorySessionPersistDriver::new();
-    let workspace = builder(&sandbox, driver.clone()).await.open().await.unwrap();
-    let ada = join(&workspace, "ada").await;
+    let (workspace, ada) = enter(&sandbox, &driver).await;
     ada.request_control().await.unwrap();
     ada.open_session(sandbox_agent_sdk::SessionRequest::new("other", "mock").cwd("/")).await.unwrap();
-    let mut frames = ada.frames().unwrap();
-    ada.prompt(NewPrompt::with_id("p", "say begun; think 60000").session("other")).await.unwrap();
-    until(&mut frames, |body| matches!(body, FrameBody::SessionEvent(event) if event.agent_text().is_some()))
-        .await;
-    drop((ada, frames));
-    workspace.detach().await.unwrap();
-    drop(workspace);
+    let prompt = NewPrompt::with_id("p", "say begun; think 60000").session("other");
+    leave_in_a_turn(workspace, ada, [prompt]).await;
     let sdk = crate::sdk(&sandbox, driver.clone()).await;
     sdk.delete_session("other").await.unwrap();
     let workspace = builder(&sandbox, driver).await.open().await.unwrap();
