@@ -18,7 +18,6 @@ mod large;
 mod logs;
 mod ports;
 mod processes;
-#[cfg(any(feature = "files", feature = "websocket"))]
 mod seeded;
 mod settings;
 #[cfg(feature = "websocket")]
