@@ -1,7 +1,7 @@
 //! Who is let in: everybody on this machine, and elsewhere who has the link with the key.
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use sandbox_agent_multiplayer::{Authorize, ConnectionRequest, Error, Participant, Person, Result, Rights};
 
@@ -25,11 +25,10 @@ impl Guests {
 
     /// The link to give to others. The key is behind a `#`, which browsers send to nobody.
     pub(crate) fn invitation(&self, address: SocketAddr) -> String {
-        let port = address.port();
+        // One that says "all of them" is none to go to.
+        let host = if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
+        let address = SocketAddr::new(host, address.port());
         match &self.key {
-            Some(key) if address.ip().is_unspecified() => {
-                format!("http://127.0.0.1:{port}/#key={key}")
-            }
             None => format!("http://{address}/"),
             Some(key) => format!("http://{address}/#key={key}"),
         }
